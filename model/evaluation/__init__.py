@@ -1,0 +1,1 @@
+"""What a checkpoint is worth: bits per byte, and samples."""

@@ -1,0 +1,1 @@
+"""Formats that other programs load without our code."""

@@ -1,0 +1,1 @@
+"""From response bytes to main text: character set, HTML, language."""

@@ -1,0 +1,1 @@
+"""SentencePiece: the training sample, the training, and what the result is worth."""

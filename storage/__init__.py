@@ -1,0 +1,1 @@
+"""Where bytes live: stores, schemas, manifests, runs. The ground floor: imports nothing of ours."""

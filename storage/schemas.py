@@ -1,0 +1,161 @@
+"""The Arrow schemas of everything that stages hand to each other.
+
+Each carries its name and version in its metadata; readers refuse what they do not know. `doc_id` is 128 bits as 32
+lower-case hex digits in every table: one spelling that people can paste and every tool can join on.
+"""
+
+import hashlib
+
+import pyarrow as pa
+
+NAME_KEY = b"gristmill.schema"
+VERSION_KEY = b"gristmill.schema_version"
+
+
+def _schema(name: str, version: int, fields: list[pa.Field]) -> pa.Schema:
+    return pa.schema(fields, metadata={NAME_KEY: name.encode(), VERSION_KEY: str(version).encode()})
+
+
+def _field(name: str, kind: pa.DataType, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable)
+
+
+# One row a page whose main text was read, in the order of its WARC file. Written once; nothing copies the text after.
+DOCUMENTS = _schema(
+    "documents",
+    1,
+    [
+        _field("doc_id", pa.string()),
+        _field("url", pa.large_string()),
+        _field("host", pa.large_string()),
+        _field("fetched_at", pa.timestamp("ms", tz="UTC"), nullable=True),
+        _field("warc_path", pa.large_string()),
+        _field("warc_offset", pa.int64()),
+        _field("warc_length", pa.int64()),
+        _field("mime", pa.string()),
+        _field("charset", pa.string()),
+        _field("language", pa.string()),
+        _field("language_score", pa.float32()),
+        _field("title", pa.large_string()),
+        _field("text", pa.large_string()),
+    ],
+)
+
+# One row a WARC record that did not become a document.
+REJECTED_RECORDS = _schema(
+    "rejected_records",
+    1,
+    [
+        _field("warc_path", pa.large_string()),
+        _field("warc_offset", pa.int64()),
+        _field("warc_length", pa.int64()),
+        _field("record_type", pa.string()),
+        _field("url", pa.large_string(), nullable=True),
+        _field("reason", pa.string()),
+    ],
+)
+
+# `doc_id` and one float64 column a signal; which signals, the filters decide (`signals_schema`).
+_SIGNALS_VERSION = 1
+
+# One row a dropped document: the first rule it broke, the value that broke it, and where the line was.
+DECISIONS = _schema(
+    "decisions",
+    1,
+    [
+        _field("doc_id", pa.string()),
+        _field("rule", pa.string()),
+        _field("value", pa.float64(), nullable=True),
+        _field("threshold", pa.float64(), nullable=True),
+        _field("evidence", pa.large_string(), nullable=True),
+    ],
+)
+
+# One row an edit: the bytes [start, end) of the UTF-8 text that the step was given become `replacement`.
+# Rows of a document stand together, ordered by start, and never overlap.
+EDITS = _schema(
+    "edits",
+    1,
+    [
+        _field("doc_id", pa.string()),
+        _field("rule", pa.string()),
+        _field("start", pa.int64()),
+        _field("end", pa.int64()),
+        _field("replacement", pa.large_string()),
+    ],
+)
+
+# One row a document that dedup may still keep: its exact hash and what decides who of a cluster is kept.
+FINGERPRINTS_COLUMNS = [
+    _field("doc_id", pa.string()),
+    _field("text_hash", pa.binary(16)),  # of the normalised text
+    _field("num_chars", pa.int64()),
+    _field("fetched_at", pa.timestamp("ms", tz="UTC"), nullable=True),
+    _field("num_shingles", pa.int32()),  # 0: too short to sign
+]
+
+# One row a removed duplicate: who was kept in its place, and how alike the two are.
+DUPLICATES = _schema(
+    "duplicates",
+    1,
+    [
+        _field("doc_id", pa.string()),
+        _field("rule", pa.string()),  # exact_duplicate | near_duplicate
+        _field("kept_id", pa.string()),
+        _field("similarity", pa.float64()),  # exact Jaccard of the two shingle sets, 0..1
+        _field("threshold", pa.float64()),
+        _field("bands_shared", pa.int32()),
+        _field("cluster_id", pa.string()),
+    ],
+)
+
+# One row a document of a cluster of two or more, kept or not: what a train/validation split must not cut.
+CLUSTERS = _schema(
+    "clusters",
+    1,
+    [
+        _field("doc_id", pa.string()),
+        _field("cluster_id", pa.string()),  # smallest doc_id of the cluster
+        _field("kept", pa.bool_()),
+    ],
+)
+
+# The corpus that leaves the house: final text, one file a part and split.
+CORPUS = _schema(
+    "corpus",
+    1,
+    [*DOCUMENTS, _field("cluster_id", pa.string()), _field("num_edits", pa.int32())],
+)
+
+
+def signals_schema(signals: list[str]) -> pa.Schema:
+    """`doc_id` and one float64 column a signal, in the given order."""
+    return _schema(
+        "signals", _SIGNALS_VERSION, [_field("doc_id", pa.string()), *(_field(name, pa.float64()) for name in signals)]
+    )
+
+
+def fingerprints_schema(num_permutations: int) -> pa.Schema:
+    """Fingerprints with MinHash signatures of `num_permutations` uint32 values."""
+    signature = _field("signature", pa.list_(pa.uint32(), num_permutations))
+    return _schema("fingerprints", 1, [*FINGERPRINTS_COLUMNS, signature])
+
+
+def encoded_schema(token_type: pa.DataType, metadata: dict[bytes, bytes]) -> pa.Schema:
+    """Documents as token ids. `metadata` binds them to one tokenizer (see `token_shards.TokenizerIdentity`)."""
+    fields = [
+        _field("doc_id", pa.string()),
+        _field("num_bytes", pa.int64()),  # UTF-8 bytes of the text behind the tokens
+        _field("tokens", pa.large_list(pa.field("token", token_type, nullable=False))),
+    ]
+    schema = _schema("token_shard", 1, fields)
+    return schema.with_metadata({**schema.metadata, **metadata})
+
+
+def document_id(source: str, offset: int) -> str:
+    """128 bits from where a document came from: its logical source (a WARC's path in the crawl) and byte offset.
+
+    Never from the machine, the part number, an absolute path or a random number.
+    """
+    digest = hashlib.blake2b(f"{source}\x00{offset}".encode(errors="surrogateescape"), digest_size=16)
+    return digest.hexdigest()

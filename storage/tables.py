@@ -1,0 +1,88 @@
+"""Parquet files in a store: written against a schema, refused on reading when they are not what the reader knows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.schemas import NAME_KEY, VERSION_KEY
+
+_ROW_GROUP_BYTES = 32 << 20  # of Arrow memory: readers take a row group at a time
+_MIN_ROWS, _MAX_ROWS = 128, 1 << 20
+
+
+class SchemaMismatch(ValueError):
+    """A file holds another table, or another version of it, than the reader knows."""
+
+
+class DamagedFile(ValueError):
+    """A file cannot be read as what it claims to be."""
+
+
+def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
+    """Write a table as Parquet (zstd); equal tables give equal files for one version of pyarrow.
+
+    Raises:
+        SchemaMismatch: the table lacks a column or has one too many, in name or type.
+    """
+    if table.schema.remove_metadata() != schema.remove_metadata():
+        table = _conform(table, schema, str(path))
+    table = table.replace_schema_metadata(schema.metadata)
+    for field, column in zip(schema, table.columns, strict=True):
+        if not field.nullable and column.null_count:
+            raise SchemaMismatch(f"{path}: column {field.name!r} may not be null, found {column.null_count} nulls")
+    rows = max(1, table.num_rows)
+    row_group_rows = min(_MAX_ROWS, max(_MIN_ROWS, _ROW_GROUP_BYTES * rows // max(1, table.nbytes)))
+    # store_schema keeps large_string as large_string on the way back
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        compression_level=3,
+        row_group_size=row_group_rows,
+        store_schema=True,
+        write_page_checksum=True,
+    )
+
+
+def _conform(table: pa.Table, schema: pa.Schema, place: str) -> pa.Table:
+    if table.column_names != schema.names:
+        raise SchemaMismatch(f"{place}: expected columns {schema.names}, found {table.column_names}")
+    try:
+        return table.cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise SchemaMismatch(f"{place}: expected {schema.remove_metadata()}, found {table.schema}: {error}") from error
+
+
+def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file that was written with `schema`, or the named columns of it.
+
+    Raises:
+        SchemaMismatch: the file was written with another schema or version.
+        DamagedFile: the file is not whole.
+    """
+    try:
+        found = pq.read_schema(path)
+        check_schema(found, schema, str(path))
+        # pre_buffer's threads would outnumber ours: parts are already read in parallel
+        return pq.read_table(path, columns=None if columns is None else list(columns), page_checksum_verification=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise DamagedFile(f"{path}: not a whole Parquet file: {error}") from error
+
+
+def check_schema(found: pa.Schema, expected: pa.Schema, place: str) -> None:
+    """Refuse a schema of another name, version or set of columns."""
+    known, metadata = expected.metadata or {}, found.metadata or {}
+    for key in (NAME_KEY, VERSION_KEY):
+        if metadata.get(key) != known.get(key):
+            what, version = (metadata.get(k, b"unnamed").decode() for k in (NAME_KEY, VERSION_KEY))
+            expected_what, expected_version = (known.get(k, b"unnamed").decode() for k in (NAME_KEY, VERSION_KEY))
+            raise SchemaMismatch(
+                f"{place}: expected table {expected_what} version {expected_version}, found {what} version {version}; "
+                "was it written by another version? Delete the stage folder and run again."
+            )
+    if found.names != expected.names or found.types != expected.types:
+        raise SchemaMismatch(f"{place}: expected columns {expected.names}, found {found.names}")
