@@ -32,7 +32,7 @@ class Trail:
 
 
 def read_survivors(trail: Trail, part: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """The surviving documents of a part, in source order, with edited text (columns of `DOCUMENTS`, or some of them)."""
+    """The surviving documents of a part, in source order, with edited text: all columns of `DOCUMENTS`, or some."""
     wanted = list(columns) if columns is not None else DOCUMENTS.names
     documents = trail.documents.read(
         "documents", part, DOCUMENTS, columns=sorted({"doc_id", *wanted}, key=DOCUMENTS.names.index)

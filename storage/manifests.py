@@ -317,7 +317,7 @@ def read_part_record(store: Store, address: StageAddress, part: str) -> PartReco
 
 
 def damage(store: Store, address: StageAddress, part: PartRecord) -> str | None:
-    """What is wrong with a published part: a file that is gone, or bytes that are not those recorded; None if nothing."""
+    """What is wrong with a published part: a file that is gone, or bytes that are not those recorded. None: nothing."""
     for record in part.files:
         path = f"{address.folder}/{record.path}"
         if not store.exists(path):

@@ -1,1 +1,1 @@
-"""Where pages come from: lists of WARC files, records inside them, and a documentation site rendered from installed packages."""
+"""Where pages come from: lists of WARC files, the records inside them, a site made of installed documentation."""
