@@ -20,6 +20,18 @@ def _field(name: str, kind: pa.DataType, nullable: bool = False) -> pa.Field:
     return pa.field(name, kind, nullable=nullable)
 
 
+# One row: the WARC file behind a part.
+SOURCES = _schema(
+    "sources",
+    1,
+    [
+        _field("warc_path", pa.large_string()),  # logical: the same on every machine; names the file in documents
+        _field("url", pa.large_string()),  # where its bytes are; `store:` before a path inside the same store
+        _field("bytes", pa.int64()),
+        _field("fingerprint", pa.string()),  # digest or entity tag: another content has another one
+    ],
+)
+
 # One row a page whose main text was read, in the order of its WARC file. Written once; nothing copies the text after.
 DOCUMENTS = _schema(
     "documents",
