@@ -11,10 +11,12 @@ from typing import Any
 
 import fsspec
 
+from storage.wrong_request import WrongRequest
+
 _PARTIAL = ".partial"
 
 
-class StoreError(RuntimeError):
+class StoreError(WrongRequest):
     """The store cannot be used as asked; the message says what to do."""
 
 

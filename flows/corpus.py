@@ -1,0 +1,169 @@
+"""From crawl to corpus: fetch, extract, judge, deduplicate, mask, materialise.
+
+Each step takes the stages before it by name, and gives them on with its own.
+"""
+
+from collections.abc import Mapping
+
+from flows.recipe import Recipe
+from flows.session import Session
+from flows.stage import Stage, run_stage, same_parts
+from pipeline_lib.corpus.stage import corpus_digest, corpus_part
+from pipeline_lib.crawl.documentation import documentation_identity, documentation_parts
+from pipeline_lib.crawl.listing import list_sources, sources_from_crawl
+from pipeline_lib.crawl.stage import crawl_part, fetch_part, fetch_parts
+from pipeline_lib.dedup.stage import dedup_part, signatures_part
+from pipeline_lib.extract.stage import extract_part
+from pipeline_lib.filters.parameters import signal_parameters
+from pipeline_lib.filters.stage import judge_part, signals_part
+from pipeline_lib.privacy.stage import privacy_part
+from storage.manifests import Part, PublishedStage
+
+Stages = Mapping[str, PublishedStage]
+
+_READING = ("fastwarc", "resiliparse", "trafilatura", "lxml", "py3langid", "chardet", "pyarrow")
+_RENDERING = ("warcio", "docutils", "markdown-it-py", "jinja2")
+
+
+def fetch(session: Session, recipe: Recipe) -> Stages:
+    """List the WARC files; for documentation, render them first."""
+    source = recipe.source
+    stages: dict[str, PublishedStage] = {}
+    if source.kind == "documentation":
+        stages["crawl"] = run_stage(
+            session,
+            Stage(
+                name="crawl",
+                work=crawl_part,
+                parts=documentation_parts(source.documentation),
+                parameters=source.documentation,
+                identity=documentation_identity(source.documentation),
+                libraries=_RENDERING,
+            ),
+        )
+        found = sources_from_crawl(stages["crawl"])
+    else:
+        found = list_sources(source.paths, files=source.files, base_url=source.base_url)
+    stages["fetch"] = run_stage(
+        session,
+        Stage(
+            name="fetch",
+            work=fetch_part,
+            parts=fetch_parts(found),
+            parameters=recipe.fetch,
+            # what the files are, not where: a copy elsewhere gives the same corpus
+            identity={each.warc_path: [each.num_bytes, each.fingerprint] for each in found},
+            inputs=dict(stages),
+        ),
+    )
+    return stages
+
+
+def extract(session: Session, recipe: Recipe, sources: Stages) -> Stages:
+    published = run_stage(
+        session,
+        Stage(
+            name="extract",
+            work=extract_part,
+            parts=same_parts(sources["fetch"]),
+            parameters=recipe.extract,
+            inputs={"fetch": sources["fetch"]},
+            libraries=_READING,
+        ),
+    )
+    return {**sources, "extract": published}
+
+
+def judge(session: Session, recipe: Recipe, documents: Stages) -> Stages:
+    """Signals once for every document; then decisions over them, which cost seconds when a threshold changes."""
+    extracted = documents["extract"]
+    signals = run_stage(
+        session,
+        Stage(
+            name="signals",
+            work=signals_part,
+            parts=same_parts(extracted),
+            parameters=signal_parameters(recipe.filters),
+            inputs={"extract": extracted},
+            libraries=("numba", "numpy", "pyarrow"),
+            continues="extract",
+        ),
+    )
+    judged = run_stage(
+        session,
+        Stage(
+            name="judge",
+            work=judge_part,
+            parts=same_parts(extracted),
+            parameters=recipe.filters,
+            inputs={"extract": extracted, "signals": signals},
+            libraries=("polars", "pyarrow"),
+            continues="signals",
+        ),
+    )
+    return {**documents, "signals": signals, "judge": judged}
+
+
+def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
+    """Signatures part by part, then duplicates over the whole corpus."""
+    inputs = {name: judged[name] for name in ("extract", "signals", "judge")}
+    signatures = run_stage(
+        session,
+        Stage(
+            name="signatures",
+            work=signatures_part,
+            parts=same_parts(judged["extract"]),
+            parameters=recipe.dedup,
+            inputs=inputs,
+            libraries=("numba", "numpy", "pyarrow"),
+            continues="judge",
+        ),
+    )
+    deduplicated = run_stage(
+        session,
+        Stage(
+            name="dedup",
+            work=dedup_part,
+            parts=[Part(name="all")],
+            parameters=recipe.dedup,
+            inputs={**inputs, "signatures": signatures},
+            libraries=("numba", "numpy", "polars", "pyarrow"),
+            continues="signatures",
+        ),
+    )
+    return {**judged, "signatures": signatures, "dedup": deduplicated}
+
+
+def mask_private_data(session: Session, recipe: Recipe, unique: Stages) -> Stages:
+    published = run_stage(
+        session,
+        Stage(
+            name="privacy",
+            work=privacy_part,
+            parts=same_parts(unique["extract"]),
+            parameters=recipe.privacy,
+            inputs={name: unique[name] for name in ("extract", "signals", "judge", "dedup")},
+            libraries=("pyarrow",),
+            continues="dedup",
+        ),
+    )
+    return {**unique, "privacy": published}
+
+
+def materialise(session: Session, recipe: Recipe, masked: Stages) -> Stages:
+    """Apply all decisions and edits, once, and name the result by its digest."""
+    published = run_stage(
+        session,
+        Stage(
+            name="corpus",
+            work=corpus_part,
+            parts=same_parts(masked["extract"]),
+            parameters=recipe.corpus,
+            inputs={name: masked[name] for name in ("extract", "signals", "judge", "dedup", "privacy")},
+            libraries=("numba", "numpy", "pyarrow"),
+            continues="privacy",
+        ),
+    )
+    session.run.corpus_digest = corpus_digest(published.manifest)
+    session.note("corpus", published)
+    return {**masked, "corpus": published}

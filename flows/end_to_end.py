@@ -1,0 +1,53 @@
+"""The whole pipeline, in order: from crawl bytes to a model that answers. Read this file first."""
+
+from prefect import flow
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.corpus import deduplicate, extract, fetch, judge, mask_private_data, materialise
+from flows.ending import wait_for_task_rows
+from flows.evaluation import evaluate
+from flows.export import export
+from flows.recipe import Recipe
+from flows.report import write_report
+from flows.session import RunSettings, Session, open_session
+from flows.tokens import encode_and_shuffle, train_tokenizer
+from flows.training import train
+
+
+@flow(name="gristmill", flow_run_name="{recipe.name}", persist_result=False)
+def end_to_end(recipe: Recipe, settings: RunSettings) -> str:
+    """Run a recipe and return the run's id. What is published already is used, not made again."""
+    flow_run_id = str(flow_run.get_id())
+    with open_session(recipe, settings, flow_run_id) as session:
+        turn_the_mill(recipe, session)
+        wait_for_task_rows(flow_run_id, session.num_tasks)
+        return session.run.run_id
+
+
+def turn_the_mill(recipe: Recipe, session: Session) -> None:
+    sources = fetch(session, recipe)  # WARC files: named, counted, fingerprinted
+    documents = extract(session, recipe, sources)  # main text of every page that has one
+    judged = judge(session, recipe, documents)  # signals of every document; the first rule it breaks
+    unique = deduplicate(session, recipe, judged)  # copies and near copies, each verified against the one kept
+    masked = mask_private_data(session, recipe, unique)  # e-mail addresses, IP addresses
+    corpus = materialise(session, recipe, masked)  # decisions applied: Parquet, train and validation
+    if recipe.goal == "corpus":
+        write_report(session, recipe, corpus)
+        return
+
+    tokenizer = train_tokenizer(session, recipe, corpus)  # SentencePiece BPE
+    shards = encode_and_shuffle(session, recipe, tokenizer)  # Arrow IPC, shuffled over the whole corpus
+    if recipe.goal == "tokens":
+        write_report(session, recipe, shards)
+        return
+
+    checkpoint = train(session, recipe, shards)  # a decoder language model
+    scores = evaluate(session, recipe, checkpoint)  # bits per byte beside gzip and xz, samples
+    exported = export(session, recipe, scores)  # what Hugging Face transformers loads
+    write_report(session, recipe, exported)  # one page that shows all of it
+
+
+def thread_runner(workers: int) -> ThreadPoolTaskRunner:  # type: ignore[type-arg]
+    """Threads that wait for worker processes, or do the work: Prefect's own process pool ends a flow with a worker."""
+    return ThreadPoolTaskRunner(max_workers=workers)

@@ -1,0 +1,82 @@
+"""Where parts are worked on: threads of this process, or worker processes that may die without taking the run along."""
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from loky import get_reusable_executor
+from loky.process_executor import BrokenProcessPool
+
+RunnerName = Literal["threads", "processes"]
+Result = TypeVar("Result")
+
+# A worker process of one thread each: libraries that start a thread a core would run workers x cores of them.
+_WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "POLARS_MAX_THREADS": "1",
+    "ARROW_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+}
+_IDLE_SECONDS = 60
+
+
+class WorkerDied(RuntimeError):
+    """A worker process was killed, by the system for its memory or by somebody; its part can be tried again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runner:
+    """How many parts at once, and where.
+
+    Calls from several threads share one pool of `workers` processes, which is made anew when a worker died.
+    """
+
+    name: RunnerName
+    workers: int
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers={self.workers}: at least one is needed")
+
+    def call(self, function: Callable[..., Result], *arguments: Any, in_process: bool = False) -> Result:
+        """Call a function where this runner works, and wait for it.
+
+        Args:
+            in_process: run it in this process whatever the runner, because it reports progress or uses all cores.
+
+        Raises:
+            WorkerDied: the worker process ended before the function did.
+        """
+        if in_process or self.name == "threads":
+            return function(*arguments)
+        try:
+            future: Future[Result] = self._pool().submit(function, *arguments)
+            return future.result()
+        except BrokenProcessPool as error:
+            raise WorkerDied(
+                f"a worker process died ({type(error).__name__}): killed by hand, or by the system for its memory; "
+                "the part is tried again. If it dies each time, use fewer --workers"
+            ) from error
+
+    def _pool(self) -> Any:
+        # A pool of other settings, or a broken one, is replaced. Idle workers end by themselves, also when this
+        # process is killed and nobody closes the pool.
+        with _pool_lock:
+            return get_reusable_executor(max_workers=self.workers, timeout=_IDLE_SECONDS, env=_WORKER_ENVIRONMENT)
+
+    def close(self) -> None:
+        """End the worker processes, whatever they are doing."""
+        if self.name == "processes":
+            self._pool().shutdown(wait=True, kill_workers=True)
+
+
+_pool_lock = threading.Lock()
+
+
+def default_workers() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

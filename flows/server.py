@@ -1,0 +1,161 @@
+"""The embedded Prefect server: one a store, on this machine only, started once and used again.
+
+Nothing here imports Prefect: the settings have to stand in the environment before anything does.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+_START_SECONDS = 180  # a first start took 27 s on a busy 2-core machine
+_HOST = "127.0.0.1"
+_API_VARIABLE = "PREFECT_API_URL"
+_SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    # without it every start prints a "database is locked" traceback
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    # the run's own progress is on the terminal; Prefect's log stays in its UI, errors excepted
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+    "PREFECT_CLI_PROMPT": "false",
+}
+
+
+class ServerFailed(RuntimeError):
+    """The Prefect server did not come up, or does not answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A Prefect server. `home` is None for one that somebody else runs."""
+
+    api_url: str
+    home: Path | None
+
+    @property
+    def ui_url(self) -> str:
+        return self.api_url.removesuffix("/").removesuffix("/api")
+
+    def is_healthy(self) -> bool:
+        try:
+            return httpx.get(f"{self.api_url}/health", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+def start_server(home: Path) -> Server:
+    """The server of a store: the one that runs, else a new one; its address goes into the environment.
+
+    `PREFECT_API_URL`, where the environment has it, names a team's own server, and nothing is started.
+
+    Raises:
+        ServerFailed: it does not answer.
+    """
+    foreign = os.environ.get(_API_VARIABLE)
+    running = running_server(home)
+    if foreign and (running is None or foreign != running.api_url):
+        server = Server(api_url=foreign.rstrip("/"), home=None)
+        if not server.is_healthy():
+            raise ServerFailed(f"{_API_VARIABLE}={foreign} does not answer; unset it to use the embedded server")
+        os.environ.update({name: value for name, value in _SETTINGS.items() if name not in os.environ})
+        return server
+    server = running or _launch(home)
+    os.environ.update(_environment(home, server.api_url))
+    return server
+
+
+def running_server(home: Path) -> Server | None:
+    """The embedded server of a store, if it runs and answers."""
+    recorded = _read_record(home)
+    if recorded is None:
+        return None
+    server = Server(api_url=f"http://{_HOST}:{recorded}/api", home=home)
+    return server if _server_process(home) is not None and server.is_healthy() else None
+
+
+def stop_server(home: Path) -> bool:
+    """Stop the embedded server of a store; False where none ran."""
+    process = _server_process(home)
+    if process is None:
+        return False
+    process.terminate()
+    try:
+        process.wait(timeout=20)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait(timeout=20)
+    (home / "server.pid").unlink(missing_ok=True)
+    return True
+
+
+def _launch(home: Path) -> Server:
+    home.mkdir(parents=True, exist_ok=True)
+    stop_server(home)  # one that runs and does not answer
+    (home / "server.pid").unlink(missing_ok=True)
+    port = _free_port(_read_record(home))
+    server = Server(api_url=f"http://{_HOST}:{port}/api", home=home)
+    started = subprocess.run(
+        [sys.executable, "-m", "prefect", "server", "start", "--background", "--host", _HOST, "--port", str(port)],
+        env={**os.environ, **_environment(home, server.api_url)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_START_SECONDS,
+        check=False,
+        start_new_session=True,  # Ctrl-C of a run must not take the server along
+    )
+    if started.returncode != 0:
+        raise ServerFailed(f"the Prefect server did not start: {started.stdout[-2000:]}{started.stderr[-2000:]}")
+    (home / "port.json").write_text(json.dumps({"port": port}))
+    deadline = time.monotonic() + _START_SECONDS
+    while not server.is_healthy():
+        if time.monotonic() > deadline:
+            stop_server(home)
+            raise ServerFailed(f"the Prefect server at {server.api_url} did not answer within {_START_SECONDS} s")
+        if _server_process(home) is None:
+            raise ServerFailed(f"the Prefect server ended while starting; its database is in {home}")
+        time.sleep(0.2)
+    return server
+
+
+def _environment(home: Path, api_url: str) -> dict[str, str]:
+    return {**_SETTINGS, "PREFECT_HOME": str(home), _API_VARIABLE: api_url}
+
+
+def _read_record(home: Path) -> int | None:
+    try:
+        return int(json.loads((home / "port.json").read_text())["port"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _server_process(home: Path) -> psutil.Process | None:
+    try:
+        process = psutil.Process(int((home / "server.pid").read_text()))
+        # a pid may have been given to another program since
+        return process if any("prefect" in word or "uvicorn" in word for word in process.cmdline()) else None
+    except (OSError, ValueError, psutil.Error):
+        return None
+
+
+def _free_port(wanted: int | None) -> int:
+    """`wanted` if it is free, so that a bookmark of the UI stays good; else any."""
+    for candidate in ([wanted] if wanted else []) + [0]:
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((_HOST, candidate))
+            except OSError:
+                continue
+            port: int = listener.getsockname()[1]
+            return port
+    raise ServerFailed(f"no free port on {_HOST}")

@@ -1,0 +1,342 @@
+"""How any stage runs: its key, reuse of what is published, work over the parts, publishing, the account.
+
+The store decides what is done and what is not: Prefect is told, and shows it. A stage whose manifest is there and
+whose files have the recorded digests is not run; a part whose record and files are whole is not redone; a damaged one
+is named and made again.
+"""
+
+import errno
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture, as_completed
+from prefect.states import Completed
+from prefect.tasks import Task
+from prefect.utilities.annotations import quote
+
+from flows.code_digest import code_digest
+from flows.runners import WorkerDied
+from flows.session import Session, Stopped
+from storage.accounts import UnbalancedAccount, add_accounts
+from storage.digests import value_digest
+from storage.environment import describe_environment, library_versions
+from storage.manifests import (
+    Manifest,
+    Part,
+    PartRecord,
+    PartResult,
+    PartWriter,
+    PublishedStage,
+    StageAddress,
+    damage,
+    manifest_path,
+    open_stage,
+    part_record_path,
+    publish_manifest,
+    read_manifest,
+    read_part_record,
+)
+from storage.runs import StageOutcome
+from storage.store import Store
+from storage.tables import DamagedFile
+
+_KEY_DIGITS = 24  # 96 bits of the key's SHA-256
+_RETRIES = 2
+_RETRY_SECONDS = [2.0, 10.0]
+
+
+class StageFailed(RuntimeError):
+    """A part could not be made; the message says which, why, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stage of a run, as the flows describe it.
+
+    Attributes:
+        work: makes one part; a module-level function, unless `in_process`.
+        identity: what shapes the output beside parameters and inputs, such as the fingerprints of source files.
+        libraries: distributions whose version shapes the output.
+        code: modules that shape the output and that the module of `work` does not import.
+        continues: the input of which this stage has to account for every document.
+        in_process: work in this process even where others are worked on in worker processes.
+    """
+
+    name: str
+    work: Callable[..., PartResult]
+    parts: Sequence[Part]
+    parameters: Any
+    inputs: Mapping[str, PublishedStage] = field(default_factory=dict)
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    libraries: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    continues: str | None = None
+    in_process: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartJob:
+    """All that a worker needs to make one part."""
+
+    store_url: str
+    address: StageAddress
+    part: Part
+    inputs: Mapping[str, StageAddress]
+    parameters: Any
+    work: Callable[..., PartResult]
+
+
+def run_stage(session: Session, stage: Stage) -> PublishedStage:
+    """The stage's published output: what is there already, or what its work makes now.
+
+    Raises:
+        StageFailed: a part failed, after retries where those could help.
+    """
+    began = time.monotonic()
+    manifest = _unfinished_manifest(stage)
+    address = manifest.address
+    upstream = [session.futures[name] for name in stage.inputs if name in session.futures]
+    session.check_stopping()
+
+    published, damaged = _published_parts(session, stage, address)
+    reused = published is not None
+    if published is None:
+        session.store.remove_unfinished(address.folder)
+        records, upstream = _work_on_parts(session, stage, address, upstream)
+        manifest = _with_parts(manifest, records, stage)
+    else:
+        manifest = published
+    future = publish_stage.with_options(task_run_name=stage.name, tags=[stage.name]).submit(
+        quote((session.store, manifest, reused)), wait_for=upstream, return_state=False
+    )
+    session.num_tasks += 1
+    future.result()
+    if damaged and not reused:
+        _compare_rebuilt(session, damaged, manifest)
+
+    seconds = time.monotonic() - began
+    session.futures[stage.name] = future
+    session.record(
+        StageOutcome(
+            name=stage.name,
+            key=address.key,
+            account=manifest.account,
+            reused=reused,
+            seconds=round(seconds, 3),
+            metrics=manifest.metrics,
+        )
+    )
+    session.progress.finished(stage.name, manifest.account, seconds, reused)
+    return PublishedStage(store=session.store, manifest=manifest)
+
+
+def same_parts(upstream: PublishedStage) -> list[Part]:
+    """One part for each part of an input."""
+    return [Part(name=name) for name in upstream.part_names]
+
+
+def stage_key(
+    name: str,
+    parameters: Mapping[str, Any],
+    identity: Mapping[str, Any],
+    code: str,
+    libraries: Mapping[str, str],
+    inputs: Mapping[str, str],
+) -> str:
+    """What a stage's output depends on, as a name: equal keys mean equal output."""
+    return value_digest(
+        {
+            "stage": name,
+            "parameters": parameters,
+            "identity": identity,
+            "code": code,
+            "libraries": libraries,
+            "inputs": inputs,
+        }
+    )[:_KEY_DIGITS]
+
+
+@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+def publish_stage(work: Any) -> "State[None]":
+    """Publish a stage's manifest, the commit of all its parts; or show that it was there already."""
+    store, manifest, reused = cast(tuple[Store, Manifest, bool], work.unquote())
+    if reused:
+        return Completed(name="Cached", message=f"manifest of {manifest.address.folder} verified")
+    publish_manifest(store, manifest)
+    return Completed(message=f"{manifest.address.folder}: {len(manifest.parts)} parts")
+
+
+def _worth_retrying(task: Task[..., Any], task_run: TaskRun, state: "State[Any]") -> bool:
+    """Networks and killed workers may do better next time; a wrong input or a full disk will not."""
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+        return False
+    return isinstance(error, OSError | WorkerDied | TimeoutError)
+
+
+@task(
+    name="work",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=_RETRIES,
+    retry_delay_seconds=_RETRY_SECONDS,
+    retry_condition_fn=_worth_retrying,
+)
+def work_on_part(work: Any) -> "State[PartRecord]":
+    """Make one part, unless an earlier run left it whole."""
+    session, stage, job = cast(tuple[Session, Stage, PartJob], work.unquote())
+    session.check_stopping()
+    store = session.store
+    found = read_part_record(store, job.address, job.part.name)
+    if found is not None:
+        wrong = damage(store, job.address, found)
+        if wrong is None:
+            return Completed(name="Cached", message="part verified", data=found)
+        _warn(session, f"{stage.name}: {job.part.name} is damaged ({wrong}); making it again")
+        store.remove(part_record_path(job.address, job.part.name))
+    record = session.runner.call(make_part, job, in_process=stage.in_process)
+    return Completed(message=f"{record.account.documents_out:,} {record.account.unit_out}", data=record)
+
+
+def make_part(job: PartJob) -> PartRecord:
+    """Work on one part, wherever this is called, and publish it with its record."""
+    began = time.monotonic()
+    store = Store(job.store_url)
+    inputs = {name: open_stage(store, address) for name, address in job.inputs.items()}
+    output = PartWriter(store=store, address=job.address, part=job.part.name)
+    result = job.work(job.part, inputs, output, job.parameters)
+    return output.commit(result.account, {**result.metrics, "seconds": round(time.monotonic() - began, 3)})
+
+
+def _unfinished_manifest(stage: Stage) -> Manifest:
+    """The manifest of a stage as far as it is known before any work: its key and what the key is made of."""
+    parameters = {} if stage.parameters is None else asdict(stage.parameters)
+    work = stage.work
+    while hasattr(work, "func"):  # functools.partial
+        work = work.func
+    code = code_digest([work.__module__, *stage.code])
+    libraries = library_versions(stage.libraries)
+    inputs = {name: published.manifest.key for name, published in sorted(stage.inputs.items())}
+    key = stage_key(stage.name, parameters, stage.identity, code, libraries, inputs)
+    return Manifest(
+        stage=stage.name,
+        key=key,
+        parameters={**parameters, **({"identity": dict(stage.identity)} if stage.identity else {})},
+        code_digest=code,
+        libraries=libraries,
+        inputs=inputs,
+        parts=(),
+        account=add_accounts(()),
+        metrics={},
+        environment={},
+        seconds=0.0,
+    )
+
+
+def _published_parts(
+    session: Session, stage: Stage, address: StageAddress
+) -> tuple[Manifest | None, Mapping[str, PartRecord]]:
+    """The committed manifest if all its files are whole; else None and the records of the damaged parts."""
+    store = session.store
+    try:
+        manifest = read_manifest(store, address)
+    except DamagedFile as error:
+        _warn(session, f"{stage.name}: its manifest is damaged ({error}); parts are checked one by one")
+        store.remove(manifest_path(address))
+        return None, {}
+    if manifest is None:
+        return None, {}
+    damaged = {}
+    for part in manifest.parts:
+        wrong = damage(store, address, part)
+        if wrong is not None:
+            damaged[part.name] = part
+            _warn(session, f"{stage.name}: {part.name} is damaged: {wrong}; it is made again")
+    if damaged:
+        # the manifest goes first: from here on readers see an unfinished stage, not a damaged one
+        store.remove(manifest_path(address))
+        for name in damaged:
+            store.remove(part_record_path(address, name))
+        return None, damaged
+    return manifest, {}
+
+
+def _work_on_parts(
+    session: Session, stage: Stage, address: StageAddress, upstream: Sequence[PrefectFuture[Any]]
+) -> tuple[list[PartRecord], list[PrefectFuture[Any]]]:
+    """The records of all parts in order, and the futures that made them."""
+    inputs = {name: published.manifest.address for name, published in stage.inputs.items()}
+    futures: dict[PrefectFuture[Any], str] = {}
+    for part in stage.parts:
+        job = PartJob(
+            store_url=session.store.url,
+            address=address,
+            part=part,
+            inputs=inputs,
+            parameters=stage.parameters,
+            work=stage.work,
+        )
+        named = work_on_part.with_options(task_run_name=f"{stage.name}/{part.name}", tags=[stage.name])
+        futures[named.submit(quote((session, stage, job)), wait_for=upstream, return_state=False)] = part.name
+        session.num_tasks += 1
+    records: dict[str, PartRecord] = {}
+    failures: dict[str, BaseException] = {}
+    with session.progress.stage(stage.name, len(futures)) as progress:
+        for future in as_completed(list(futures)):
+            outcome = future.result(raise_on_failure=False)
+            if isinstance(outcome, PartRecord):
+                records[futures[future]] = outcome
+            else:
+                failures[futures[future]] = outcome
+                session.stopping.set()
+            progress.advance()
+    real = {name: error for name, error in failures.items() if not isinstance(error, Stopped)}
+    if failures:
+        name, error = min((real or failures).items())
+        raise StageFailed(
+            f"stage {stage.name}, {name}: {type(error).__name__}: {error}\n"
+            f"{len(records)} of {len(futures)} parts are published and stay; the next run continues from there."
+        ) from error
+    return [records[part.name] for part in stage.parts], list(futures)
+
+
+def _with_parts(manifest: Manifest, parts: Sequence[PartRecord], stage: Stage) -> Manifest:
+    """The manifest with its parts, after checking that nothing was lost between the input and here."""
+    account = add_accounts(part.account for part in parts)
+    if stage.continues is not None:
+        given = stage.inputs[stage.continues].manifest.account
+        if given.documents_out != account.documents_in:
+            raise UnbalancedAccount(
+                f"stage {stage.name} took {account.documents_in} {account.unit_in}, "
+                f"but {stage.continues} gave {given.documents_out} {given.unit_out}"
+            )
+    return Manifest(
+        stage=manifest.stage,
+        key=manifest.key,
+        parameters=manifest.parameters,
+        code_digest=manifest.code_digest,
+        libraries=manifest.libraries,
+        inputs=manifest.inputs,
+        parts=tuple(parts),
+        account=account,
+        metrics=dict(parts[0].metrics) if len(parts) == 1 else {},
+        environment=describe_environment(stage.libraries),
+        seconds=round(sum(part.metrics.get("seconds", 0.0) for part in parts), 3),
+    )
+
+
+def _compare_rebuilt(session: Session, damaged: Mapping[str, PartRecord], manifest: Manifest) -> None:
+    for part in manifest.parts:
+        before = damaged.get(part.name)
+        if before is not None and [f.content for f in before.files] != [f.content for f in part.files]:
+            _warn(session, f"{manifest.stage}: {part.name} was made again with other content than was published before")
+
+
+def _warn(session: Session, message: str) -> None:
+    session.progress.say(f"warning: {message}")
+    get_run_logger().warning(message)

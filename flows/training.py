@@ -1,0 +1,35 @@
+"""Pretraining: token shards to a checkpoint."""
+
+from functools import partial
+
+from flows.corpus import Stages
+from flows.recipe import Recipe
+from flows.session import Session
+from flows.stage import Stage, run_stage
+from model.stage import train_part
+from model.training import TrainingStep
+from storage.manifests import Part
+
+
+def train(session: Session, recipe: Recipe, shards: Stages) -> Stages:
+    """Train in this process, on all its cores, with a line of progress every step."""
+    with session.progress.stage("training", recipe.training.steps) as progress:
+
+        def on_step(step: TrainingStep) -> None:
+            session.check_stopping()
+            progress.reach(step.step, f"loss {step.loss:.3f}  {step.tokens_per_second:,.0f} tokens/s")
+
+        published = run_stage(
+            session,
+            Stage(
+                name="train",
+                work=partial(train_part, on_step=on_step),
+                parts=[Part(name="all")],
+                parameters=recipe.training,
+                inputs={"tokens": shards["tokens"]},
+                libraries=("torch",),
+                in_process=True,
+            ),
+        )
+    session.note("checkpoint", published, published.manifest.files("model")[0].path)
+    return {**shards, "train": published}

@@ -1,0 +1,186 @@
+"""The fate of one page in a run: every capture of it, and what each stage made of it."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.manifests import PublishedStage, open_stage
+from storage.runs import Run
+from storage.schemas import CLUSTERS, CORPUS, DECISIONS, DOCUMENTS, DUPLICATES, EDITS, REJECTED_RECORDS
+from storage.store import Store
+from storage.wrong_request import WrongRequest
+
+_FOUND_COLUMNS = (
+    "doc_id",
+    "url",
+    "fetched_at",
+    "warc_path",
+    "warc_offset",
+    "warc_length",
+    "mime",
+    "charset",
+    "language",
+    "language_score",
+    "title",
+)
+
+
+def fate_of(url: str, store: Store, run: Run) -> list[dict[str, Any]]:
+    """What became of every capture of a URL, in the order of the crawl; JSON values.
+
+    A URL without a scheme, or with another scheme, `www.` or a closing slash more or less, is found all the same.
+    """
+    stages = {each.name: open_stage(store, each.address) for each in run.stages}
+    if "extract" not in stages:
+        raise WrongRequest(f"run {run.run_id} extracted nothing ({run.status}): no page of it has a fate yet")
+    captures = []
+    for part in stages["extract"].part_names:
+        captures += _rows_of(stages["extract"], "rejected", part, REJECTED_RECORDS, url)
+        for row in _rows_of(stages["extract"], "documents", part, DOCUMENTS, url, _FOUND_COLUMNS):
+            captures.append(_fate(row, part, stages))
+    return captures
+
+
+def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
+    """The same, for people."""
+    if not captures:
+        return (
+            f"{url} was not found in run {run.run_id}: no record of its WARC files has that URL. "
+            "`gristmill show` lists what the run read."
+        )
+    blocks = []
+    for capture in captures:
+        lines = [f"{capture['url']}", f"  found at   {capture['warc_path']} offset {capture['warc_offset']}"]
+        if "text_characters" not in capture:
+            lines.append(f"  extract    dropped: {capture['reason']}")
+            blocks.append("\n".join(lines))
+            continue
+        lines.append(
+            f"  extract    document {capture['doc_id']}, {capture['text_characters']:,} characters, "
+            f"{capture['language']} ({capture['language_score']:.2f}), {capture['charset']}"
+        )
+        lines += [
+            f"  {edit['stage']:<10} {edit['count']} x {edit['rule']}, {edit['bytes']:,} bytes"
+            for edit in capture["edits"]
+        ]
+        decision = capture.get("decision")
+        if decision:
+            lines.append(
+                f"  judge      dropped: {decision['rule']}: {_number(decision['value'])}, "
+                f"the line is at {_number(decision['threshold'])}"
+            )
+        elif "signals" in capture:
+            lines.append("  judge      kept: no rule broken")
+        duplicate = capture.get("duplicate")
+        if duplicate:
+            lines.append(
+                f"  dedup      dropped: {duplicate['rule']} of {duplicate['kept_url']} ({duplicate['kept_id']}), "
+                f"similarity {duplicate['similarity']:.3f}, the line is at {duplicate['threshold']:.3f}"
+            )
+        elif capture.get("cluster_id"):
+            lines.append(f"  dedup      kept, of cluster {capture['cluster_id']}")
+        elif "split" in capture:
+            lines.append("  dedup      kept: nothing like it")
+        if "split" in capture:
+            lines.append(f"  corpus     {capture['split']}, {capture['part']}, row {capture['row']}")
+        for name, value in capture.get("signals", {}).items():
+            lines.append(f"    {name:<42} {_number(value)}")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _fate(row: Mapping[str, Any], part: str, stages: Mapping[str, PublishedStage]) -> dict[str, Any]:
+    doc_id = row["doc_id"]
+    fate: dict[str, Any] = {**row, "part": part, "edits": []}
+    fate["fetched_at"] = row["fetched_at"].isoformat() if row["fetched_at"] is not None else None
+    text = _by_id(stages["extract"], "documents", part, DOCUMENTS, doc_id, ["text"])[0]["text"]
+    fate["text_characters"] = len(text)
+    if "signals" in stages:
+        signals = _signals_row(stages["signals"], part, doc_id)
+        fate["signals"] = {name: value for name, value in signals.items() if name != "doc_id"}
+        fate["edits"] += _edits(stages["signals"], "signals", part, doc_id)
+    if "judge" in stages:
+        fate["decision"] = next(iter(_by_id(stages["judge"], "decisions", part, DECISIONS, doc_id)), None)
+    if "dedup" in stages:
+        cluster = next(iter(_by_id(stages["dedup"], "clusters", part, CLUSTERS, doc_id)), None)
+        fate["cluster_id"] = cluster["cluster_id"] if cluster else None
+        duplicate = next(iter(_by_id(stages["dedup"], "duplicates", part, DUPLICATES, doc_id)), None)
+        if duplicate is not None:
+            duplicate["kept_url"] = _url_of(stages["extract"], duplicate["kept_id"])
+        fate["duplicate"] = duplicate
+    if "privacy" in stages:
+        fate["edits"] += _edits(stages["privacy"], "privacy", part, doc_id)
+    for split in ("train", "validation"):
+        if "corpus" in stages and stages["corpus"].has(split, part):
+            ids = stages["corpus"].read(split, part, CORPUS, ["doc_id"])["doc_id"]
+            at = pc.index(ids, doc_id).as_py()
+            if at >= 0:
+                fate.update(split=split, row=at)
+    return fate
+
+
+def _rows_of(
+    stage: PublishedStage, table: str, part: str, schema: pa.Schema, url: str, columns: tuple[str, ...] | None = None
+) -> list[dict[str, Any]]:
+    urls = stage.read(table, part, schema, ["url"])["url"].to_pylist()
+    wanted = _plain(url)
+    rows = [row for row, found in enumerate(urls) if found is not None and _plain(found) == wanted]
+    if not rows:
+        return []
+    found_rows: list[dict[str, Any]] = stage.read(table, part, schema, columns).take(pa.array(rows)).to_pylist()
+    return found_rows
+
+
+def _plain(url: str) -> str:
+    """A URL without what people leave out when they type it."""
+    split = urlsplit(url if "://" in url else f"https://{url}")
+    host = (split.netloc or "").lower().removeprefix("www.")
+    query = f"?{split.query}" if split.query else ""
+    return f"{host}{split.path.rstrip('/')}{query}"
+
+
+def _by_id(
+    stage: PublishedStage, table: str, part: str, schema: pa.Schema, doc_id: str, columns: list[str] | None = None
+) -> list[dict[str, Any]]:
+    if not stage.has(table, part):
+        return []
+    wanted = None if columns is None else ["doc_id", *columns]
+    found = stage.read(table, part, schema, wanted)
+    rows: list[dict[str, Any]] = found.filter(pc.equal(found["doc_id"], doc_id)).to_pylist()
+    return rows
+
+
+def _signals_row(stage: PublishedStage, part: str, doc_id: str) -> dict[str, Any]:
+    import polars as pl
+
+    record = stage.record("signals", part)
+    with stage.store.local_copy(f"{stage.manifest.address.folder}/{record.path}") as local:
+        found = pl.scan_parquet(local).filter(pl.col("doc_id") == doc_id).collect()
+    row: dict[str, Any] = found.to_dicts()[0]
+    return row
+
+
+def _edits(stage: PublishedStage, name: str, part: str, doc_id: str) -> list[dict[str, Any]]:
+    counts: dict[str, dict[str, Any]] = {}
+    for edit in _by_id(stage, "edits", part, EDITS, doc_id):
+        entry = counts.setdefault(edit["rule"], {"stage": name, "rule": edit["rule"], "count": 0, "bytes": 0})
+        entry["count"] += 1
+        entry["bytes"] += edit["end"] - edit["start"]
+    return list(counts.values())
+
+
+def _url_of(extract: PublishedStage, doc_id: str) -> str | None:
+    for part in extract.part_names:
+        found = extract.read("documents", part, DOCUMENTS, ["doc_id", "url"])
+        rows = found.filter(pc.equal(found["doc_id"], doc_id))["url"].to_pylist()
+        if rows:
+            url: str = rows[0]
+            return url
+    return None
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"

@@ -1,0 +1,159 @@
+"""Runs: one JSON file each, from which everything about a run can be found again."""
+
+import json
+import re
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from storage.accounts import Account
+from storage.manifests import StageAddress
+from storage.store import Store
+from storage.wrong_request import WrongRequest
+
+RunStatus = Literal["running", "completed", "failed", "interrupted"]
+_RUN_VERSION = 1
+
+
+class UnknownRun(WrongRequest):
+    """No run, or more than one, answers to a name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOutcome:
+    """How a run came by one stage's output."""
+
+    name: str
+    key: str
+    account: Account
+    reused: bool
+    seconds: float
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def address(self) -> StageAddress:
+        return StageAddress(stage=self.name, key=self.key)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "key": self.key,
+            **self.account.as_json(),
+            "reused": self.reused,
+            "seconds": self.seconds,
+            "metrics": dict(self.metrics),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(
+            name=value["name"],
+            key=value["key"],
+            account=Account.from_json(value),
+            reused=value["reused"],
+            seconds=value["seconds"],
+            metrics=value["metrics"],
+        )
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One run of a recipe. `paths` are relative to the store's root, so that a store may move."""
+
+    run_id: str
+    recipe_name: str
+    recipe: dict[str, Any]
+    recipe_digest: str
+    created_at: str
+    status: RunStatus = "running"
+    finished_at: str | None = None
+    error: str | None = None
+    host: str = ""
+    pid: int = 0
+    flow_run_id: str | None = None
+    corpus_digest: str | None = None
+    stages: list[StageOutcome] = field(default_factory=list)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    version: int = _RUN_VERSION
+
+    def stage(self, name: str) -> StageOutcome | None:
+        return next((stage for stage in self.stages if stage.name == name), None)
+
+    def as_json(self) -> dict[str, Any]:
+        value = asdict(self)
+        value["stages"] = [stage.as_json() for stage in self.stages]
+        return value
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        if value.get("version") != _RUN_VERSION:
+            raise ValueError(f"run record version {value.get('version')!r}, this program reads {_RUN_VERSION}")
+        known = {each.name for each in fields(cls)}
+        given = {name: given for name, given in value.items() if name in known}
+        return cls(**{**given, "stages": [StageOutcome.from_json(stage) for stage in value["stages"]]})
+
+
+def new_run_id(recipe_name: str, now: datetime) -> str:
+    """A name that sorts by time and does not repeat; nothing that a run makes depends on it."""
+    safe_name = re.sub(r"[^a-z0-9]+", "-", recipe_name.lower()).strip("-") or "run"
+    return f"{safe_name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def this_host() -> str:
+    return socket.gethostname()
+
+
+def run_path(run_id: str) -> str:
+    return f"runs/{run_id}/run.json"
+
+
+def save_run(store: Store, run: Run) -> None:
+    body = json.dumps(run.as_json(), indent=1, sort_keys=True, allow_nan=False)
+    store.publish_bytes(run_path(run.run_id), body.encode())
+
+
+def load_run(store: Store, run_id: str) -> Run:
+    """Raises UnknownRun where the record is missing or not readable."""
+    try:
+        return Run.from_json(json.loads(store.read_bytes(run_path(run_id))))
+    except FileNotFoundError as error:
+        raise UnknownRun(f"no run {run_id!r} in {store.url}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnknownRun(f"{store.full_path(run_path(run_id))} is not a run record of ours: {error}") from error
+
+
+def list_runs(store: Store) -> list[Run]:
+    """All readable runs, oldest first."""
+    runs = []
+    for run_id in store.names("runs"):
+        try:
+            runs.append(load_run(store, run_id))
+        except UnknownRun:
+            continue  # a folder without a whole record is no run
+    return sorted(runs, key=lambda run: (run.created_at, run.run_id))
+
+
+def find_run(store: Store, name: str) -> Run:
+    """The run that `name` means: its id, a unique beginning of it, or `latest`.
+
+    Raises:
+        UnknownRun: none or several answer to the name; the message lists them.
+    """
+    runs = list_runs(store)
+    if not runs:
+        raise UnknownRun(f"no runs in {store.url} yet; `gristmill run demo` makes one")
+    if name == "latest":
+        return runs[-1]
+    matching = [run for run in runs if run.run_id == name] or [run for run in runs if run.run_id.startswith(name)]
+    if len(matching) == 1:
+        return matching[0]
+    listed = ", ".join(run.run_id for run in (matching or runs)[-5:])
+    if matching:
+        raise UnknownRun(f"{name!r} could be any of {len(matching)} runs: {listed}; give more of the id")
+    raise UnknownRun(f"no run {name!r} in {store.url}; the last ones: {listed}")
