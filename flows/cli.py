@@ -116,14 +116,16 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
 
         dead = close_dead_runs(store)
         click.echo(f"store {store.url}", err=True)
-        server = start_server(_prefect_home(store))
+        server = start_server(_prefect_home(store), _pages_folder(store))
         click.echo(f"Prefect UI {server.ui_url}", err=True)
 
         from flows.end_to_end import end_to_end, thread_runner
         from flows.ending import crash_flow_runs
 
         crash_flow_runs([each.flow_run_id for each in dead if each.flow_run_id])
-        settings = RunSettings(store_url=store.url, runner=runner, workers=workers or default_workers())
+        settings = RunSettings(
+            store_url=store.url, runner=runner, workers=workers or default_workers(), pages_url=server.pages_url
+        )
         flow = end_to_end.with_options(task_runner=thread_runner(settings.workers))
         signal.signal(signal.SIGTERM, _interrupt)
         run_id = flow(loaded, settings)
@@ -286,7 +288,8 @@ def ui_start(store_url: str) -> None:
     with _clear_errors():
         from flows.server import start_server
 
-        click.echo(start_server(_prefect_home(_store(store_url))).ui_url)
+        store = _store(store_url)
+        click.echo(start_server(_prefect_home(store), _pages_folder(store)).ui_url)
 
 
 @ui.command("stop")
@@ -322,6 +325,10 @@ def _store(url: str) -> Store:
 def _prefect_home(store: Store) -> Path:
     """Beside the runs on a local store; in the working folder where the store is elsewhere."""
     return Path(store.root) / "prefect" if store.is_local else Path(_DEFAULT_STORE).absolute() / "prefect"
+
+
+def _pages_folder(store: Store) -> Path | None:
+    return Path(store.root) / "runs" if store.is_local else None
 
 
 @contextmanager

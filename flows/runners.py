@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from loky import get_reusable_executor
-from loky.process_executor import BrokenProcessPool
+from loky.process_executor import TerminatedWorkerError
 
 RunnerName = Literal["threads", "processes"]
 Result = TypeVar("Result")
@@ -56,10 +56,10 @@ class Runner:
         try:
             future: Future[Result] = self._pool().submit(function, *arguments)
             return future.result()
-        except BrokenProcessPool as error:
+        except TerminatedWorkerError as error:
             raise WorkerDied(
-                f"a worker process died ({type(error).__name__}): killed by hand, or by the system for its memory; "
-                "the part is tried again. If it dies each time, use fewer --workers"
+                "a worker process died: killed by hand, or by the system for its memory. "
+                "Run again to continue; if it dies each time, use fewer --workers"
             ) from error
 
     def _pool(self) -> Any:

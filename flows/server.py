@@ -1,6 +1,8 @@
-"""The embedded Prefect server: one a store, on this machine only, started once and used again.
+"""The embedded Prefect server, and a file server for report pages: one each a store, on this machine only.
 
-Nothing here imports Prefect: the settings have to stand in the environment before anything does.
+Both are started once and used again. Browsers follow no link from a web page to a file, so that a link from Prefect's
+pages to a report needs the second one. Nothing here imports Prefect: the settings have to stand in the environment
+before anything does.
 """
 
 import json
@@ -9,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -17,6 +19,7 @@ import psutil
 
 _START_SECONDS = 180  # a first start took 27 s on a busy 2-core machine
 _HOST = "127.0.0.1"
+_PAGES_RECORD = "pages.json"
 _API_VARIABLE = "PREFECT_API_URL"
 _SETTINGS = {
     "DO_NOT_TRACK": "1",
@@ -36,10 +39,11 @@ class ServerFailed(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A Prefect server. `home` is None for one that somebody else runs."""
+    """A Prefect server. `home` is None for one that somebody else runs; `pages_url` where report pages are served."""
 
     api_url: str
     home: Path | None
+    pages_url: str | None = None
 
     @property
     def ui_url(self) -> str:
@@ -52,25 +56,28 @@ class Server:
             return False
 
 
-def start_server(home: Path) -> Server:
+def start_server(home: Path, pages: Path | None) -> Server:
     """The server of a store: the one that runs, else a new one; its address goes into the environment.
+
+    `pages` is the folder of report pages, None where the store is not on this machine.
 
     `PREFECT_API_URL`, where the environment has it, names a team's own server, and nothing is started.
 
     Raises:
         ServerFailed: it does not answer.
     """
+    pages_url = None if pages is None else _serve_pages(home, pages)
     foreign = os.environ.get(_API_VARIABLE)
     running = running_server(home)
     if foreign and (running is None or foreign != running.api_url):
-        server = Server(api_url=foreign.rstrip("/"), home=None)
+        server = Server(api_url=foreign.rstrip("/"), home=None, pages_url=pages_url)
         if not server.is_healthy():
             raise ServerFailed(f"{_API_VARIABLE}={foreign} does not answer; unset it to use the embedded server")
         os.environ.update({name: value for name, value in _SETTINGS.items() if name not in os.environ})
         return server
     server = running or _launch(home)
     os.environ.update(_environment(home, server.api_url))
-    return server
+    return replace(server, pages_url=pages_url)
 
 
 def running_server(home: Path) -> Server | None:
@@ -83,23 +90,51 @@ def running_server(home: Path) -> Server | None:
 
 
 def stop_server(home: Path) -> bool:
-    """Stop the embedded server of a store; False where none ran."""
-    process = _server_process(home)
-    if process is None:
-        return False
-    process.terminate()
-    try:
-        process.wait(timeout=20)
-    except psutil.TimeoutExpired:
+    """Stop the embedded servers of a store; False where none ran."""
+    processes = [process for process in (_server_process(home), _pages_process(home)) if process is not None]
+    for process in processes:
+        process.terminate()
+    _, alive = psutil.wait_procs(processes, timeout=20)
+    for process in alive:
         process.kill()
-        process.wait(timeout=20)
+    psutil.wait_procs(alive, timeout=20)
     (home / "server.pid").unlink(missing_ok=True)
-    return True
+    (home / _PAGES_RECORD).unlink(missing_ok=True)
+    return bool(processes)
+
+
+def _serve_pages(home: Path, pages: Path) -> str:
+    """The address of the file server for report pages, started if it does not run."""
+    process = _pages_process(home)
+    if process is not None:
+        return f"http://{_HOST}:{json.loads((home / _PAGES_RECORD).read_text())['port']}"
+    home.mkdir(parents=True, exist_ok=True)
+    pages.mkdir(parents=True, exist_ok=True)
+    port = _free_port(None)
+    started = subprocess.Popen(
+        [sys.executable, "-m", "http.server", str(port), "--bind", _HOST, "--directory", str(pages)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    (home / _PAGES_RECORD).write_text(json.dumps({"pid": started.pid, "port": port}))
+    return f"http://{_HOST}:{port}"
+
+
+def _pages_process(home: Path) -> psutil.Process | None:
+    try:
+        process = psutil.Process(int(json.loads((home / _PAGES_RECORD).read_text())["pid"]))
+        return process if "http.server" in process.cmdline() else None
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None
 
 
 def _launch(home: Path) -> Server:
     home.mkdir(parents=True, exist_ok=True)
-    stop_server(home)  # one that runs and does not answer
+    hung = _server_process(home)  # one that runs and does not answer
+    if hung is not None:
+        hung.kill()
     (home / "server.pid").unlink(missing_ok=True)
     port = _free_port(_read_record(home))
     server = Server(api_url=f"http://{_HOST}:{port}/api", home=home)

@@ -48,6 +48,7 @@ class RunSettings:
     runner: RunnerName = "processes"
     workers: int = field(default_factory=default_workers)
     run_id: str | None = None
+    pages_url: str | None = None  # where the report page can be read in a browser
 
 
 @dataclass(kw_only=True)
@@ -58,6 +59,7 @@ class Session:
     run: Run
     runner: Runner
     progress: RunProgress
+    pages_url: str | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     futures: dict[str, Any] = field(default_factory=dict)  # stage name -> Prefect future of its publishing
     num_tasks: int = 0  # task runs that Prefect was given
@@ -96,11 +98,15 @@ def open_session(recipe: Recipe, settings: RunSettings, flow_run_id: str | None)
         pid=os.getpid(),
         flow_run_id=flow_run_id,
         environment=describe_environment(_LIBRARIES),
-        settings={name: value for name, value in asdict(settings).items() if name != "run_id"},
+        settings={name: value for name, value in asdict(settings).items() if name in ("runner", "workers")},
     )
     save_run(store, run)
     session = Session(
-        store=store, run=run, runner=Runner(name=settings.runner, workers=settings.workers), progress=RunProgress()
+        store=store,
+        run=run,
+        runner=Runner(name=settings.runner, workers=settings.workers),
+        progress=RunProgress(),
+        pages_url=settings.pages_url,
     )
     status: RunStatus = "failed"
     try:

@@ -9,7 +9,7 @@ import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -20,6 +20,7 @@ from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
 from flows.code_digest import code_digest
+from flows.part_job import PartJob, make_part
 from flows.runners import WorkerDied
 from flows.session import Session, Stopped
 from storage.accounts import UnbalancedAccount, add_accounts
@@ -30,12 +31,10 @@ from storage.manifests import (
     Part,
     PartRecord,
     PartResult,
-    PartWriter,
     PublishedStage,
     StageAddress,
     damage,
     manifest_path,
-    open_stage,
     part_record_path,
     publish_manifest,
     read_manifest,
@@ -77,18 +76,6 @@ class Stage:
     code: tuple[str, ...] = ()
     continues: str | None = None
     in_process: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class PartJob:
-    """All that a worker needs to make one part."""
-
-    store_url: str
-    address: StageAddress
-    part: Part
-    inputs: Mapping[str, StageAddress]
-    parameters: Any
-    work: Callable[..., PartResult]
 
 
 def run_stage(session: Session, stage: Stage) -> PublishedStage:
@@ -162,9 +149,9 @@ def stage_key(
 
 
 @task(name="publish", cache_policy=NO_CACHE, persist_result=False)
-def publish_stage(work: Any) -> "State[None]":
+def publish_stage(work: tuple[Store, Manifest, bool]) -> "State[None]":
     """Publish a stage's manifest, the commit of all its parts; or show that it was there already."""
-    store, manifest, reused = cast(tuple[Store, Manifest, bool], work.unquote())
+    store, manifest, reused = work
     if reused:
         return Completed(name="Cached", message=f"manifest of {manifest.address.folder} verified")
     publish_manifest(store, manifest)
@@ -187,9 +174,9 @@ def _worth_retrying(task: Task[..., Any], task_run: TaskRun, state: "State[Any]"
     retry_delay_seconds=_RETRY_SECONDS,
     retry_condition_fn=_worth_retrying,
 )
-def work_on_part(work: Any) -> "State[PartRecord]":
+def work_on_part(work: tuple[Session, Stage, PartJob]) -> "State[PartRecord]":
     """Make one part, unless an earlier run left it whole."""
-    session, stage, job = cast(tuple[Session, Stage, PartJob], work.unquote())
+    session, stage, job = work
     session.check_stopping()
     store = session.store
     found = read_part_record(store, job.address, job.part.name)
@@ -201,16 +188,6 @@ def work_on_part(work: Any) -> "State[PartRecord]":
         store.remove(part_record_path(job.address, job.part.name))
     record = session.runner.call(make_part, job, in_process=stage.in_process)
     return Completed(message=f"{record.account.documents_out:,} {record.account.unit_out}", data=record)
-
-
-def make_part(job: PartJob) -> PartRecord:
-    """Work on one part, wherever this is called, and publish it with its record."""
-    began = time.monotonic()
-    store = Store(job.store_url)
-    inputs = {name: open_stage(store, address) for name, address in job.inputs.items()}
-    output = PartWriter(store=store, address=job.address, part=job.part.name)
-    result = job.work(job.part, inputs, output, job.parameters)
-    return output.commit(result.account, {**result.metrics, "seconds": round(time.monotonic() - began, 3)})
 
 
 def _unfinished_manifest(stage: Stage) -> Manifest:

@@ -1,1 +1,1 @@
-"""SentencePiece: the training sample, the training, and what the result is worth."""
+"""The tokenizer: trained on a bounded sample of the corpus, measured, and written for other programs."""

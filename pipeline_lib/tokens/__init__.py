@@ -1,1 +1,1 @@
-"""From documents to shuffled token shards."""
+"""Documents as token ids: encoded part by part, then shuffled over the whole corpus into shards."""

@@ -1,0 +1,48 @@
+# The developer's interface; `make help` lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+RECIPE ?= demo
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format slow chaos clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+run: .venv/run.stamp  ## set up, then run the whole pipeline on the documentation of installed packages
+	$(BIN)/gristmill run $(RECIPE)
+
+test: .venv/dev.stamp  ## set up, then run all tests that take seconds
+	$(BIN)/python -m pytest -m "not slow"
+
+check: .venv/dev.stamp  ## format, lint, types, import directions, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+format: .venv/dev.stamp  ## rewrite the sources in the house's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+slow: .venv/dev.stamp  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow --timeout 1800
+
+chaos: .venv/dev.stamp  ## kills and corruption, all of them
+	$(BIN)/python -m pytest -m chaos --timeout 1800
+
+clean:  ## remove the environment and caches; runs in .gristmill stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "gristmill needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=/path/to/python3.12")'
+	$(PYTHON) -m venv .venv
+
+.venv/run.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,s3]'
+	touch $@ .venv/run.stamp

@@ -1,0 +1,31 @@
+"""One part's work, as a worker gets it: imports no more than the stage's own code, so that workers stay small."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from storage.manifests import Part, PartRecord, PartResult, PartWriter, StageAddress, open_stage
+from storage.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartJob:
+    """All that a worker needs to make one part."""
+
+    store_url: str
+    address: StageAddress
+    part: Part
+    inputs: Mapping[str, StageAddress]
+    parameters: Any
+    work: Callable[..., PartResult]
+
+
+def make_part(job: PartJob) -> PartRecord:
+    """Work on one part, wherever this is called, and publish it with its record."""
+    began = time.monotonic()
+    store = Store(job.store_url)
+    inputs = {name: open_stage(store, address) for name, address in job.inputs.items()}
+    output = PartWriter(store=store, address=job.address, part=job.part.name)
+    result = job.work(job.part, inputs, output, job.parameters)
+    return output.commit(result.account, {**result.metrics, "seconds": round(time.monotonic() - began, 3)})

@@ -1,0 +1,289 @@
+"""Words as duplicates see them, the hashed word n-grams (shingles) of a document, and what is made of them in one pass:
+sets, MinHash signatures (Broder 1997), and a hash of the whole text.
+
+A word is a run of folded characters (`fold_tables`); bytes that are no UTF-8 separate words. Shingles count a run of
+digits as one `0`: a date or a counter does not make two pages different. The hash of the whole text keeps the digits.
+
+A word hash is a multiplicative hash of its code points, a shingle hash a polynomial over n word hashes that rolls from
+word to word. All depend on the text alone. They are no defence against someone who constructs collisions; by chance,
+two of a million different shingles agree with odds of 1 in 30 million, two of 10^12 different texts with odds of
+1 in 10^14.
+
+All kernels that hash text stand in this file: numba caches a kernel by the file it stands in, and would not see a
+change in another one that it calls.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from pipeline_lib.kernels.arrow import Bytes, Offsets
+from pipeline_lib.kernels.fold_tables import DIGIT, LETTER, SEPARATOR, SEQUENCE, SOLO, FoldTables
+
+Hashes = npt.NDArray[np.uint64]
+Values = npt.NDArray[np.uint32]
+
+EMPTY_VALUE = 0xFFFFFFFF  # all values of the signature of no shingles, as in datasketch
+
+_BATCH = 512  # words or shingles at a time: what the inner loops touch stays in the first-level cache
+
+# odd constants of well spread bits: 2^64 / golden ratio, and those of the finalizers of MurmurHash3 and SplitMix64
+_CHARACTER = np.uint64(0x9E3779B97F4A7C15)
+_WORD = np.uint64(0xFF51AFD7ED558CCD)
+_HIGH, _LOW = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_MIX = np.uint64(0xC4CEB9FE1A85EC53)
+_SHIFT_23, _SHIFT_29, _SHIFT_32, _SHIFT_33, _SHIFT_41 = (np.uint64(bits) for bits in (23, 29, 32, 33, 41))
+_FINALIZE_1, _FINALIZE_2 = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
+_SHIFT32_13, _SHIFT32_16 = np.uint32(13), np.uint32(16)
+
+
+def permutations(num_permutations: int, seed: int) -> tuple[Values, Values]:
+    """Factors (odd) and summands of h -> factor * h + summand mod 2^32, uint32 (num_permutations,) each.
+
+    The same as in datasketch 2, `MinHash(num_perm, seed, scheme="affine32")`; NumPy keeps RandomState's stream for good.
+    """
+    generator = np.random.RandomState(seed)
+    factors = generator.randint(0, 1 << 31, num_permutations, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    summands = generator.randint(0, 1 << 32, num_permutations, dtype=np.uint32)
+    return factors, summands
+
+
+@njit(nogil=True, cache=True)
+def fingerprint(
+    data: Bytes,
+    offsets: Offsets,
+    ngram: int,
+    factors: Values,
+    summands: Values,
+    tables: FoldTables,
+    signatures: Values,
+    num_shingles: npt.NDArray[np.int32],
+    text_hashes: Hashes,
+) -> None:
+    """Signature and text hash of N texts.
+
+    Args:
+        data, offsets: the texts.
+        ngram: words a shingle; texts with fewer words have no shingles.
+        factors, summands: uint32 (P,), see `permutations`.
+        signatures: uint32 (N, P): overwritten with the minima over the upper 32 bits of the shingle hashes, or with
+            EMPTY_VALUE where there are no shingles.
+        num_shingles: int32 (N,): overwritten with the number of shingles, repeats counted.
+        text_hashes: uint64 (N, 2): overwritten with 128 bits of the words with their digits; both 0 without a word.
+    """
+    leading_power = _power(ngram)
+    ring = np.zeros(ngram, np.uint64)
+    words, text_words = np.empty(_BATCH, np.uint64), np.empty((_BATCH, 2), np.uint64)
+    batch = np.empty(_BATCH, np.uint32)
+    for i in range(offsets.shape[0] - 1):
+        position, end = offsets[i], offsets[i + 1]
+        signature = signatures[i]
+        signature[:] = np.uint32(EMPTY_VALUE)
+        ring[:] = np.uint64(0)
+        rolled, high, low = np.uint64(0), np.uint64(0), np.uint64(0)
+        total, at = 0, 0
+        while position < end:
+            position, num_words = _read_words(data, position, end, tables, words, text_words)
+            filled = 0
+            for j in range(num_words):
+                word = words[j]
+                high = (((high << _SHIFT_23) | (high >> _SHIFT_41)) ^ text_words[j, 0]) * _HIGH
+                low = (low + text_words[j, 1]) * _CHARACTER
+                rolled = rolled * _WORD + word - ring[at] * leading_power
+                ring[at] = word
+                at = at + 1 if at + 1 < ngram else 0
+                total += 1
+                if total >= ngram:
+                    batch[filled] = np.uint32(_mix(rolled) >> _SHIFT_32)
+                    filled += 1
+            _lower(signature, batch, filled, factors, summands)
+        num_shingles[i] = max(0, total - ngram + 1)
+        text_hashes[i, 0] = _mix(high) if total else np.uint64(0)
+        text_hashes[i, 1] = _mix(low) if total else np.uint64(0)
+
+
+@njit(nogil=True, cache=True)
+def shingle_sets(
+    data: Bytes,
+    offsets: Offsets,
+    rows: npt.NDArray[np.int64],
+    num_shingles: npt.NDArray[np.int32],
+    ngram: int,
+    tables: FoldTables,
+    starts: Offsets,
+    sizes: npt.NDArray[np.int64],
+    shingles: Hashes,
+) -> None:
+    """Write the sorted distinct shingle hashes of texts `rows` into `shingles`.
+
+    Args:
+        data, offsets: the texts.
+        rows: int64 (R,): which of them.
+        num_shingles: int32 (R,): how many shingles each has, repeats counted, according to `fingerprint`.
+        ngram: words a shingle.
+        starts: int64 (R,): where in `shingles` the num_shingles places of each begin.
+        sizes: int64 (R,): overwritten with the size of each set; -1 where the text has another number of shingles.
+        shingles: uint64: the sets; the places beyond a set's size hold leftovers.
+    """
+    leading_power = _power(ngram)
+    ring = np.zeros(ngram, np.uint64)
+    words, text_words = np.empty(_BATCH, np.uint64), np.empty((_BATCH, 2), np.uint64)
+    for i in range(rows.shape[0]):
+        position, end = offsets[rows[i]], offsets[rows[i] + 1]
+        ring[:] = np.uint64(0)
+        rolled = np.uint64(0)
+        total, at = 0, 0
+        room = num_shingles[i]
+        while position < end:
+            position, num_words = _read_words(data, position, end, tables, words, text_words)
+            for j in range(num_words):
+                word = words[j]
+                rolled = rolled * _WORD + word - ring[at] * leading_power
+                ring[at] = word
+                at = at + 1 if at + 1 < ngram else 0
+                total += 1
+                if ngram <= total < ngram + room:
+                    shingles[starts[i] + total - ngram] = _mix(rolled)
+        same = max(0, total - ngram + 1) == room
+        sizes[i] = _sort_distinct(shingles[starts[i] : starts[i] + room]) if same else -1
+
+
+@njit(nogil=True, cache=True)
+def _read_words(
+    data: Bytes, position: int, end: int, tables: FoldTables, words: Hashes, text_words: Hashes
+) -> tuple[int, int]:
+    """Hashes of the next words of data[position:end], as many as there is room for.
+
+    Returns:
+        Where to go on, and the number of words: `words` with runs of digits as one 0; the two independent halves of
+        `text_words` with the digits as they are.
+    """
+    room = words.shape[0] - 1  # a character that is a word of its own ends another one too
+    filled = 0
+    word, high, low = np.uint64(0), np.uint64(0), np.uint64(0)
+    in_word, in_number = False, False
+    while filled < room:
+        if position >= end:
+            kind, folded = SEPARATOR, np.int64(0)
+        else:
+            byte = np.int64(data[position])
+            if byte < 128:
+                folded = np.int64(tables.ascii[byte])
+                kind = LETTER if folded >= 58 else SEPARATOR if folded == 0 else DIGIT
+                position += 1
+            else:
+                code, length = _code_point(data, position, end)
+                kind = np.int64(tables.kinds[code])
+                folded = np.int64(tables.folded[code])
+                position += length
+        character = np.uint64(folded)
+        if kind == LETTER:
+            word = (word ^ character) * _CHARACTER
+            high = (high + character) * _HIGH
+            low = (low ^ (character * _WORD)) * _LOW
+            in_word, in_number = True, False
+        elif kind == SEPARATOR or kind == SOLO:
+            if in_word:
+                words[filled] = _mix(word)
+                text_words[filled, 0], text_words[filled, 1] = _mix(high), _mix(low)
+                filled += 1
+                word, high, low = np.uint64(0), np.uint64(0), np.uint64(0)
+                in_word, in_number = False, False
+            if kind == SOLO:
+                words[filled] = _mix(character * _CHARACTER)
+                text_words[filled, 0] = _mix(character * _HIGH)
+                text_words[filled, 1] = _mix((character * _WORD) * _LOW)
+                filled += 1
+            elif position >= end:
+                break
+        elif kind == DIGIT:
+            if not in_number:
+                word = (word ^ np.uint64(48)) * _CHARACTER
+            high = (high + character) * _HIGH
+            low = (low ^ (character * _WORD)) * _LOW
+            in_word, in_number = True, True
+        elif kind == SEQUENCE:
+            for at in range(folded + 1, folded + 1 + tables.sequences[folded]):
+                character = np.uint64(tables.sequences[at])
+                word = (word ^ character) * _CHARACTER
+                high = (high + character) * _HIGH
+                low = (low ^ (character * _WORD)) * _LOW
+            in_word, in_number = True, False
+    return position, filled
+
+
+@njit(nogil=True, cache=True)
+def _code_point(data: Bytes, position: int, end: int) -> tuple[int, int]:
+    """Code point and length of the multi-byte character at `position`; (0, 1) where there is none."""
+    lead = np.int64(data[position])
+    length = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+    if lead < 0xC0 or position + length > end:
+        return 0, 1
+    code = lead & (0x7F >> length)
+    for at in range(position + 1, position + length):
+        byte = np.int64(data[at])
+        if byte & 0xC0 != 0x80:
+            return 0, 1
+        code = (code << 6) | (byte & 0x3F)
+    return (code, length) if code < 0x110000 else (0, 1)
+
+
+@njit(nogil=True, cache=True)
+def _mix(value: np.uint64) -> np.uint64:
+    """A bijection of 64 bits in which each bit of the argument moves about half of those of the result."""
+    value ^= value >> _SHIFT_33
+    value *= _WORD
+    value ^= value >> _SHIFT_29
+    value *= _MIX
+    return value ^ (value >> _SHIFT_32)
+
+
+@njit(nogil=True, cache=True)
+def _power(ngram: int) -> np.uint64:
+    """The factor of the word that leaves an n-gram."""
+    result = np.uint64(1)
+    for _ in range(ngram):
+        result *= _WORD
+    return result
+
+
+@njit(nogil=True, cache=True)
+def _sort_distinct(values: Hashes) -> int:
+    """Sort in place, the distinct values in front; returns how many they are."""
+    values.sort()
+    kept = 0
+    for i in range(values.shape[0]):
+        if i == 0 or values[i] != values[kept - 1]:
+            values[kept] = values[i]
+            kept += 1
+    return kept
+
+
+@njit(nogil=True, cache=True)
+def _lower(signature: Values, batch: Values, filled: int, factors: Values, summands: Values) -> None:
+    """Lower the signature to the minima over the first `filled` shingles, eight at a time; overwrites the batch."""
+    for j in range(filled):
+        batch[j] = _finalize(batch[j])
+    padded = (filled + 7) // 8 * 8  # with repeats of the last, which change no minimum
+    for j in range(filled, padded):
+        batch[j] = batch[filled - 1]
+    for j in range(0, padded, 8):
+        h0, h1, h2, h3 = batch[j], batch[j + 1], batch[j + 2], batch[j + 3]
+        h4, h5, h6, h7 = batch[j + 4], batch[j + 5], batch[j + 6], batch[j + 7]
+        for k in range(factors.shape[0]):
+            factor, summand = factors[k], summands[k]
+            low = min(np.uint32(factor * h0 + summand), np.uint32(factor * h1 + summand))
+            low = min(low, min(np.uint32(factor * h2 + summand), np.uint32(factor * h3 + summand)))
+            high = min(np.uint32(factor * h4 + summand), np.uint32(factor * h5 + summand))
+            high = min(high, min(np.uint32(factor * h6 + summand), np.uint32(factor * h7 + summand)))
+            signature[k] = min(signature[k], min(low, high))
+
+
+@njit(nogil=True, cache=True)
+def _finalize(value: np.uint32) -> np.uint32:
+    """The finalizer of 32-bit MurmurHash3, which datasketch applies before it permutes."""
+    value = np.uint32(value ^ (value >> _SHIFT32_16))
+    value = np.uint32(value * _FINALIZE_1)
+    value = np.uint32(value ^ (value >> _SHIFT32_13))
+    value = np.uint32(value * _FINALIZE_2)
+    return np.uint32(value ^ (value >> _SHIFT32_16))

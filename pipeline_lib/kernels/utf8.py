@@ -1,0 +1,180 @@
+"""Reading UTF-8 in place: code points, whitespace, lines, hashes of byte ranges, and a hash table.
+
+Kernels trust their input to be whole UTF-8 (Arrow's `validate(full=True)` says so): they do not check it again.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from pipeline_lib.kernels.arrow import Bytes, Offsets
+from pipeline_lib.kernels.unicode_tables import SPACE, Classes
+
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_MIX_A = np.uint64(0xFF51AFD7ED558CCD)
+_MIX_B = np.uint64(0xC4CEB9FE1A85EC53)
+_SHIFT_33 = np.uint64(33)
+_SHIFT_29 = np.uint64(29)
+_SHIFT_32 = np.uint64(32)
+
+_MIN_TABLE_BITS = 4
+
+
+def frozen(data: Bytes, offsets: Offsets) -> tuple[Bytes, Offsets]:
+    """The same arrays, read-only: a kernel compiles once for each combination of array types, and this leaves one."""
+    data, offsets = data.view(), offsets.view()
+    data.flags.writeable = False
+    offsets.flags.writeable = False
+    return data, offsets
+
+
+@njit(nogil=True, cache=True)
+def code_point_at(data: Bytes, i: int) -> tuple[int, int]:
+    """The code point whose first byte is data[i], and how many bytes it takes."""
+    first = np.int64(data[i])
+    if first < 0x80:
+        return first, 1
+    if first < 0xE0:
+        return (first & 0x1F) << 6 | (np.int64(data[i + 1]) & 0x3F), 2
+    if first < 0xF0:
+        return (first & 0x0F) << 12 | (np.int64(data[i + 1]) & 0x3F) << 6 | (np.int64(data[i + 2]) & 0x3F), 3
+    return (
+        (first & 0x07) << 18
+        | (np.int64(data[i + 1]) & 0x3F) << 12
+        | (np.int64(data[i + 2]) & 0x3F) << 6
+        | (np.int64(data[i + 3]) & 0x3F)
+    ), 4
+
+
+@njit(nogil=True, cache=True)
+def code_point_before(data: Bytes, i: int) -> tuple[int, int]:
+    """The code point that ends just before data[i], and how many bytes it takes."""
+    start = i - 1
+    while data[start] & 0xC0 == 0x80:
+        start -= 1
+    return code_point_at(data, start)
+
+
+@njit(nogil=True, cache=True)
+def count_chars(data: Bytes, start: int, end: int) -> int:
+    """Code points in the bytes [start, end)."""
+    num_chars = 0
+    for i in range(start, end):
+        num_chars += data[i] & 0xC0 != 0x80
+    return num_chars
+
+
+@njit(nogil=True, cache=True)
+def skip_space(data: Bytes, start: int, end: int, classes: Classes) -> int:
+    """The first position in [start, end) that is no whitespace, or `end`."""
+    while start < end:
+        code_point, width = code_point_at(data, start)
+        if not classes[code_point] & SPACE:
+            break
+        start += width
+    return start
+
+
+@njit(nogil=True, cache=True)
+def skip_space_back(data: Bytes, start: int, end: int, classes: Classes) -> int:
+    """The end of the last character in [start, end) that is no whitespace, or `start`."""
+    while end > start:
+        code_point, width = code_point_before(data, end)
+        if not classes[code_point] & SPACE:
+            break
+        end -= width
+    return end
+
+
+@njit(nogil=True, cache=True)
+def skip_word(data: Bytes, start: int, end: int, classes: Classes) -> int:
+    """The first position in [start, end) that is whitespace, or `end`."""
+    while start < end:
+        code_point, width = code_point_at(data, start)
+        if classes[code_point] & SPACE:
+            break
+        start += width
+    return start
+
+
+@njit(nogil=True, cache=True)
+def line_at(data: Bytes, start: int, end: int) -> tuple[int, int]:
+    """Where the line that begins at `start` ends, and where the next begins; lines are those of str.splitlines."""
+    i = start
+    while i < end:
+        byte = data[i]
+        if byte <= 0x1E:
+            if byte == 0x0D and i + 1 < end and data[i + 1] == 0x0A:
+                return i, i + 2
+            if 0x0A <= byte <= 0x0D or byte >= 0x1C:
+                return i, i + 1
+        elif byte == 0xC2:
+            if data[i + 1] == 0x85:  # U+0085
+                return i, i + 2
+        elif byte == 0xE2 and data[i + 1] == 0x80 and data[i + 2] & 0xFE == 0xA8:  # U+2028, U+2029
+            return i, i + 3
+        i += 1
+    return end, end
+
+
+@njit(nogil=True, cache=True)
+def mix(value: np.uint64) -> np.uint64:
+    """A bijection of 64 bits in which each bit of the input moves half of the output's."""
+    value ^= value >> _SHIFT_33
+    value *= _MIX_A
+    value ^= value >> _SHIFT_29
+    value *= _MIX_B
+    return value ^ (value >> _SHIFT_32)
+
+
+@njit(nogil=True, cache=True)
+def hash_more(state: np.uint64, data: Bytes, start: int, end: int) -> np.uint64:
+    """A hash's state after the bytes [start, end) too; depends on the bytes alone, not on how they are cut.
+
+    `mix` the last state before use.
+    """
+    for i in range(start, end):
+        state = (state ^ np.uint64(data[i])) * _MULTIPLIER
+    return state
+
+
+@njit(nogil=True, cache=True)
+def hash_bytes(data: Bytes, start: int, end: int) -> np.uint64:
+    """64-bit hash of the bytes [start, end). Equal hashes are taken for equal bytes: 1 chance in 10^19 a pair."""
+    return mix(hash_more(np.uint64(end - start), data, start, end))
+
+
+@njit(nogil=True, cache=True)
+def table_mask(num_keys: int) -> int:
+    """Size less one of a hash table that `num_keys` keys fill to a half at most; the size is a power of two."""
+    bits = _MIN_TABLE_BITS
+    while (1 << bits) < 2 * num_keys:
+        bits += 1
+    return (1 << bits) - 1
+
+
+@njit(nogil=True, cache=True)
+def clear_table(keys: npt.NDArray[np.uint64], mask: int) -> None:
+    for slot in range(mask + 1):
+        keys[slot] = 0
+
+
+@njit(nogil=True, cache=True)
+def find_or_insert(
+    keys: npt.NDArray[np.uint64], values: npt.NDArray[np.int32], mask: int, key: np.uint64, value: int
+) -> int:
+    """The value that came with the key first: an earlier one, or this.
+
+    Args:
+        keys: the table, open addressing, 0 where free; `mask` is its size less one.
+        key: well mixed (`mix`).
+    """
+    key |= np.uint64(1)  # 0 means a free slot
+    slot = np.int64(key >> np.uint64(1)) & mask
+    while keys[slot] != 0:
+        if keys[slot] == key:
+            return np.int64(values[slot])
+        slot = (slot + 1) & mask
+    keys[slot] = key
+    values[slot] = value
+    return value

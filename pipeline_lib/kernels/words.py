@@ -1,0 +1,143 @@
+"""Statistics of words, where a word is what `str.split` gives: a run of characters that are no whitespace."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from pipeline_lib.kernels.arrow import Bytes, Offsets
+from pipeline_lib.kernels.unicode_tables import ALPHABETIC, PUNCTUATION, SPACE, Classes, character_classes
+from pipeline_lib.kernels.utf8 import code_point_at, frozen, hash_bytes
+
+Counts = npt.NDArray[np.int64]  # shape (texts,)
+
+_HASH_SIGN = 0x23
+_DOT = 0x2E
+_ELLIPSIS = 0x2026
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordStatistics:
+    """One value a text."""
+
+    num_words: Counts
+    num_plain_words: Counts  # words with a character that is no punctuation
+    plain_word_chars: Counts  # characters of those, their punctuation included
+    num_alphabetic_words: Counts  # words with an alphabetic character
+    num_listed_words: Counts  # how many of the listed words occur at least once
+    num_hash_signs: Counts
+    num_ellipses: Counts  # `...`, not overlapping, and `…`
+
+
+def word_statistics(data: Bytes, offsets: Offsets, listed_words: Sequence[str]) -> WordStatistics:
+    """Count the words of each text; `listed_words` are matched exactly, case included."""
+    listed = sorted({word.encode() for word in listed_words})
+    listed_data, listed_offsets = frozen(
+        np.frombuffer(b"".join(listed), np.uint8), np.cumsum([0, *map(len, listed)], dtype=np.int64)
+    )
+    counts = np.zeros((7, len(offsets) - 1), np.int64)
+    _count_words(*frozen(data, offsets), character_classes(), listed_data, listed_offsets, counts)
+    return WordStatistics(
+        num_words=counts[0],
+        num_plain_words=counts[1],
+        plain_word_chars=counts[2],
+        num_alphabetic_words=counts[3],
+        num_listed_words=counts[4],
+        num_hash_signs=counts[5],
+        num_ellipses=counts[6],
+    )
+
+
+@njit(nogil=True, cache=True)
+def _count_words(
+    data: Bytes,
+    offsets: Offsets,
+    classes: Classes,
+    listed_data: Bytes,
+    listed_offsets: Offsets,
+    counts: npt.NDArray[np.int64],
+) -> None:
+    num_listed = listed_offsets.shape[0] - 1
+    listed_hashes = np.empty(num_listed, np.uint64)
+    longest_listed = 0
+    for k in range(num_listed):
+        listed_hashes[k] = hash_bytes(listed_data, listed_offsets[k], listed_offsets[k + 1])
+        longest_listed = max(longest_listed, listed_offsets[k + 1] - listed_offsets[k])
+    found_in = np.zeros(num_listed, np.int64)  # the number, from 1, of the last text that had listed word k
+
+    for text in range(offsets.shape[0] - 1):
+        i, end = offsets[text], offsets[text + 1]
+        num_words = num_plain = plain_chars = num_alphabetic = num_found = num_hash_signs = num_ellipses = 0
+        num_dots = 0
+        while i < end:
+            word_start = i
+            word_chars = 0
+            seen = 0  # classes of all characters of the word
+            plain = False
+            while i < end:
+                code_point, width = code_point_at(data, i)
+                kind = classes[code_point]
+                if kind & SPACE:
+                    num_dots = 0
+                    break
+                word_chars += 1
+                seen |= kind
+                if kind & PUNCTUATION:
+                    if code_point == _DOT:
+                        num_dots += 1
+                        if num_dots == 3:
+                            num_ellipses += 1
+                            num_dots = 0
+                    else:
+                        num_dots = 0
+                        num_hash_signs += code_point == _HASH_SIGN
+                        num_ellipses += code_point == _ELLIPSIS
+                else:
+                    num_dots = 0
+                    plain = True
+                i += width
+            if word_chars:
+                num_words += 1
+                num_alphabetic += seen & ALPHABETIC != 0
+                if plain:
+                    num_plain += 1
+                    plain_chars += word_chars
+                if i - word_start <= longest_listed:
+                    word_hash = hash_bytes(data, word_start, i)
+                    for k in range(num_listed):
+                        if word_hash == listed_hashes[k] and found_in[k] != text + 1:
+                            found_in[k] = text + 1
+                            num_found += 1
+            if i < end:
+                i += width  # the whitespace that ended the word
+        counts[0, text] = num_words
+        counts[1, text] = num_plain
+        counts[2, text] = plain_chars
+        counts[3, text] = num_alphabetic
+        counts[4, text] = num_found
+        counts[5, text] = num_hash_signs
+        counts[6, text] = num_ellipses
+
+
+def count_words(data: Bytes, offsets: Offsets) -> Counts:
+    """Words of each text."""
+    counts = np.zeros(len(offsets) - 1, np.int64)
+    _count_words_only(*frozen(data, offsets), character_classes(), counts)
+    return counts
+
+
+@njit(nogil=True, cache=True)
+def _count_words_only(data: Bytes, offsets: Offsets, classes: Classes, counts: npt.NDArray[np.int64]) -> None:
+    for text in range(offsets.shape[0] - 1):
+        i, end = offsets[text], offsets[text + 1]
+        num_words = 0
+        after_space = True
+        while i < end:
+            code_point, width = code_point_at(data, i)
+            is_space = classes[code_point] & SPACE != 0
+            num_words += after_space and not is_space
+            after_space = is_space
+            i += width
+        counts[text] = num_words

@@ -1,0 +1,218 @@
+"""Duplicates: how alike, how many together, and pairs to look at: the kept text beside the one that was removed."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline_lib.report import charts
+from pipeline_lib.report.blocks import Block, Cell, Column, Figure, Figures, Pair, Pairs, Row, Section, Side, Table
+from pipeline_lib.report.drawing import draw, read_drawn
+from pipeline_lib.report.excerpts import differing, one_line
+from pipeline_lib.report.quantities import count, value
+from storage.manifests import PublishedStage
+from storage.schemas import CLUSTERS, DOCUMENTS, DUPLICATES
+
+_NEAR = "near_duplicate"
+_NUM_BINS = 50  # of similarity, 0.02 wide
+_URL_CHARS = 120
+# Cluster sizes that stand alone, then ranges: most clusters are pairs, and a few are large.
+_SIZES = ((2, 2), (3, 3), (4, 4), (5, 8), (9, 16), (17, 64), (65, 256), (257, None))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuplicateFigures:
+    """Counts over the whole corpus.
+
+    `similarities`: near-duplicates by similarity to the document kept, in bins of 1/50. `sizes`: clusters by number
+    of documents.
+    """
+
+    removed: Mapping[str, int]
+    similarities: Sequence[int]
+    sizes: Mapping[int, int]
+    threshold: float | None
+
+
+def count_duplicates(dedup: PublishedStage) -> DuplicateFigures:
+    removed: Counter[str] = Counter()
+    similarities = np.zeros(_NUM_BINS, np.int64)
+    threshold: float | None = None
+    columns = ["rule", "similarity", "threshold"]
+    for _, duplicates in _tables(dedup, "duplicates", DUPLICATES, columns):
+        for rule in pc.value_counts(duplicates["rule"]).to_pylist():
+            removed[rule["values"]] += rule["counts"]
+        near = duplicates.filter(pc.equal(duplicates["rule"], _NEAR))
+        # the small amount keeps 0.8 in the bin that begins with it: 0.8 * 50 is a little less than 40 in binary
+        bins = np.floor(near["similarity"].to_numpy() * _NUM_BINS + 1e-9).astype(np.int64)
+        similarities += np.bincount(np.clip(bins, 0, _NUM_BINS - 1), minlength=_NUM_BINS)
+        lowest = pc.min(near["threshold"]).as_py()
+        if lowest is not None:
+            threshold = lowest if threshold is None else min(threshold, lowest)
+    ids = [table["cluster_id"] for _, table in _tables(dedup, "clusters", CLUSTERS, ["cluster_id"])]
+    sizes: Counter[int] = Counter()
+    if ids:
+        members = pc.value_counts(pa.chunked_array([chunk for column in ids for chunk in column.chunks], pa.string()))
+        for each in pc.value_counts(members.field("counts")).to_pylist():
+            sizes[each["values"]] = each["counts"]
+    return DuplicateFigures(
+        removed=dict(removed), similarities=similarities.tolist(), sizes=dict(sizes), threshold=threshold
+    )
+
+
+def duplicate_pairs(
+    inputs: Mapping[str, PublishedStage], *, number: int, seed: int, excerpt_chars: int
+) -> list[dict[str, Any]]:
+    """Removed documents beside the ones kept in their place, one of a cluster, near-duplicates before exact ones.
+
+    Keys: rule, similarity, threshold, bands_shared, cluster_id, cluster_size, kept and removed (each: doc_id, url,
+    and text, whole).
+    """
+    dedup, extract = inputs["dedup"], inputs["extract"]
+    # more than are shown: of a large cluster several may be drawn, and one is enough
+    drawn = draw(
+        _tables(dedup, "duplicates", DUPLICATES, DUPLICATES.names),
+        number=4 * number,
+        seed=seed,
+        purpose="report duplicates",
+        each="rule",
+    )
+    if drawn is None:
+        return []
+    one_each = {row["cluster_id"]: row for row in reversed(drawn.to_pylist())}
+    near = [row for row in reversed(one_each.values()) if row["rule"] == _NEAR]
+    exact = [row for row in reversed(one_each.values()) if row["rule"] != _NEAR]
+    exact = exact[: max(number // 4, number - len(near))]  # all exact ones look alike
+    chosen = [*near[: number - len(exact)], *exact]
+    places, sizes = _members(dedup, {row["cluster_id"] for row in chosen})
+    documents = {doc_id for row in chosen for doc_id in (row["doc_id"], row["kept_id"])}
+    wanted = [(places[doc_id], doc_id) for doc_id in sorted(documents) if doc_id in places]
+    found = read_drawn(extract, "documents", DOCUMENTS, ("url", "text"), wanted)
+    return [
+        {
+            **{name: row[name] for name in ("rule", "similarity", "threshold", "bands_shared", "cluster_id")},
+            "cluster_size": sizes[row["cluster_id"]],
+            "kept": found[row["kept_id"]],
+            "removed": found[row["doc_id"]],
+        }
+        for row in chosen
+        if row["kept_id"] in found and row["doc_id"] in found
+    ]
+
+
+def duplicates_section(figures: DuplicateFigures, pairs: Sequence[Mapping[str, Any]], excerpt_chars: int) -> Section:
+    blocks: list[Block] = []
+    drawn = [figure for figure in (_similarity_figure(figures), _sizes_figure(figures)) if figure is not None]
+    if drawn:
+        blocks.append(Figures(figures=drawn))
+    if pairs:
+        blocks.append(
+            Pairs(
+                title="Pairs",
+                pairs=[_pair(pair, excerpt_chars) for pair in pairs],
+                note="Each text from a little before the first difference; what the other lacks is marked.",
+            )
+        )
+    removed = sum(figures.removed.values())
+    clusters = sum(figures.sizes.values())
+    return Section(
+        name="duplicates",
+        title="Duplicates",
+        summary=(
+            f"{count(removed)} documents were removed in favour of another, in {count(clusters)} clusters. "
+            "A near-duplicate is removed only if a kept document was verified to be at least as similar as the "
+            "threshold says (Jaccard similarity of word shingles)."
+            if removed
+            else "No document duplicates another."
+        ),
+        blocks=blocks,
+    )
+
+
+def _similarity_figure(figures: DuplicateFigures) -> Figure | None:
+    if not any(figures.similarities):
+        return None
+    first = next(bin for bin, number in enumerate(figures.similarities) if number)
+    if figures.threshold is not None:
+        first = min(first, int(figures.threshold * _NUM_BINS + 1e-9))
+    bins = [
+        {"from": bin / _NUM_BINS, "to": (bin + 1) / _NUM_BINS, "count": figures.similarities[bin]}
+        for bin in range(max(0, first - 1), _NUM_BINS)
+    ]
+    return Figure(
+        name="similarity",
+        title="Near-duplicates by similarity to the document kept",
+        specification=charts.histogram(
+            bins, x="Jaccard similarity", y="Documents removed", line=figures.threshold, number_format=".2f"
+        ),
+        table=Table(
+            columns=[Column(title="Similarity"), Column(title="Documents", numeric=True)],
+            rows=[
+                Row(cells=[Cell(text=f"{each['from']:.2f} to {each['to']:.2f}"), Cell(text=count(each["count"]))])
+                for each in bins
+                if each["count"]
+            ],
+        ),
+    )
+
+
+def _sizes_figure(figures: DuplicateFigures) -> Figure | None:
+    rows = []
+    for least, most in _SIZES:
+        clusters = sum(
+            number for size, number in figures.sizes.items() if size >= least and (most is None or size <= most)
+        )
+        name = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
+        if clusters:
+            rows.append({"size": name, "count": clusters})
+    if not rows:
+        return None
+    return Figure(
+        name="cluster-sizes",
+        title="Clusters by number of documents",
+        specification=charts.bars(rows, x=("count", "Clusters", ",d"), y=("size", "Documents in the cluster")),
+        table=Table(
+            columns=[Column(title="Documents"), Column(title="Clusters", numeric=True)],
+            rows=[Row(cells=[Cell(text=row["size"]), Cell(text=count(row["count"]))]) for row in rows],
+        ),
+    )
+
+
+def _pair(pair: Mapping[str, Any], excerpt_chars: int) -> Pair:
+    kept, removed = differing(pair["kept"]["text"], pair["removed"]["text"], excerpt_chars)
+    details = [("threshold", value(pair["threshold"])), ("documents in the cluster", count(pair["cluster_size"]))]
+    return Pair(
+        title=f"{pair['rule']}, similarity {pair['similarity']:.3f}",
+        details=details if pair["rule"] == _NEAR else details[1:],
+        sides=(
+            Side(
+                verdict="kept", url=one_line(pair["kept"]["url"], _URL_CHARS), segments=kept, tone="kept"
+            ),
+            Side(
+                verdict="removed", url=one_line(pair["removed"]["url"], _URL_CHARS), segments=removed, tone="dropped"
+            ),
+        ),
+    )
+
+
+def _members(dedup: PublishedStage, clusters: set[str]) -> tuple[dict[str, str], Counter[str]]:
+    """The part that each document of these clusters is in, and the clusters' sizes."""
+    wanted = pa.array(sorted(clusters), pa.string())
+    places: dict[str, str] = {}
+    sizes: Counter[str] = Counter()
+    for part, members in _tables(dedup, "clusters", CLUSTERS, ["doc_id", "cluster_id"]):
+        members = members.filter(pc.is_in(members["cluster_id"], value_set=wanted))
+        places.update(dict.fromkeys(members["doc_id"].to_pylist(), part))
+        sizes.update(members["cluster_id"].to_pylist())
+    return places, sizes
+
+
+def _tables(
+    dedup: PublishedStage, name: str, schema: pa.Schema, columns: Sequence[str]
+) -> Iterator[tuple[str, pa.Table]]:
+    for record in dedup.manifest.files(name):
+        yield record.part, dedup.read(name, record.part, schema, columns=columns)

@@ -1,0 +1,119 @@
+"""A trained tokenizer: text to ids, a column at a time or one string, and ids to text."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from sentencepiece import SentencePieceProcessor
+
+from pipeline_lib.kernels.arrow import string_buffers
+from pipeline_lib.tokenizer.segments import Ids, count_segments, find_distinct, join_ids
+from pipeline_lib.tokenizer.training import USER_SYMBOLS
+from storage.tables import DamagedFile
+from storage.token_shards import TokenizerIdentity
+
+SPACE = "\u2581"  # how SentencePiece spells a space inside pieces
+_REPLACEMENT = "\ufffd"
+# Round trip of a model that normalises, adds a space in front, or folds spaces would differ here.
+_PROBE = " a  b\ufb01 \r\n\t c\u0301 \U0001f600  "
+
+
+class Tokenizer:
+    """Encodes and decodes with a serialized SentencePiece model of `train_model`.
+
+    A document is `<s>`, the ids of its text, `</s>`: `<s>` first, so that a model knows a beginning from a middle and
+    generation has something to start from; `</s>` last, so that it learns to stop.
+
+    Raises:
+        DamagedFile: the bytes are no SentencePiece model.
+        ValueError: the model changes text, or its pieces cross spaces: not one of ours.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        self._processor = SentencePieceProcessor()
+        try:
+            self._processor.load_from_serialized_proto(model)
+        except (RuntimeError, ValueError) as error:
+            raise DamagedFile(f"{len(model)} bytes that are no SentencePiece model: {error}") from error
+        self.identity = TokenizerIdentity(
+            digest=hashlib.sha256(model).hexdigest(),
+            vocab_size=self._processor.get_piece_size(),
+            unk_id=self._processor.unk_id(),
+            bos_id=self._processor.bos_id(),
+            eos_id=self._processor.eos_id(),
+            pad_id=self._processor.pad_id(),
+        )
+        self.pieces: list[str] = self._processor.id_to_piece(list(range(self.identity.vocab_size)))
+        crossing = [piece for piece in self.pieces if SPACE in piece.lstrip(SPACE) or _holds_user_symbol(piece)]
+        if crossing or self.decode(self.encode(_PROBE)) != _PROBE:
+            raise ValueError(
+                "this SentencePiece model normalises text, or has pieces across spaces or line breaks"
+                f"{f' ({crossing[0]!r})' if crossing else ''}; train one with `gristmill train-tokenizer`"
+            )
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text alone, without `<s>` and `</s>`. A lone surrogate, which is no character, becomes `?`."""
+        ids: list[int] = self._processor.encode(text.encode("utf-8", "replace"))
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids. Special ones have none; an unknown or impossible id or byte becomes U+FFFD."""
+        known = [int(each) if 0 <= each < self.identity.vocab_size else self.identity.unk_id for each in ids]
+        text: str = self._processor.decode(known)
+        return text
+
+    def encode_documents(self, texts: pa.Array | pa.ChunkedArray) -> tuple[Ids, npt.NDArray[np.int64]]:
+        """The ids of each document, from `<s>` to `</s>`.
+
+        Returns:
+            ids: int32, of all documents.
+            offsets: int64, shape (documents + 1,): document i is `ids[offsets[i]:offsets[i + 1]]`.
+        """
+        data, offsets = string_buffers(texts)
+        text_segments = count_segments(data, offsets)
+        numbers, starts, ends = find_distinct(data, offsets, text_segments)
+        view = data.data
+        segments = [view[start:end].tobytes() for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        encoded: list[Ids] = self._processor.encode(segments, out_type="numpy", num_threads=1)
+        id_offsets = np.zeros(len(segments) + 1, np.int64)
+        np.cumsum([len(ids) for ids in encoded], out=id_offsets[1:])
+        ids = np.concatenate(encoded) if encoded else np.zeros(0, np.int32)
+        return join_ids(numbers, text_segments, ids, id_offsets, self.identity.bos_id, self.identity.eos_id)
+
+    def token_bytes(self) -> npt.NDArray[np.int32]:
+        """UTF-8 bytes of text behind each id, shape (vocab_size,): 0 for special ones, 1 for a byte.
+
+        A text's ids have as many bytes as the text, except that a U+2581 in it counts as the space it becomes.
+        """
+        lengths = [len(piece.replace(SPACE, " ").encode()) for piece in self.pieces]
+        for token in range(self.identity.vocab_size):
+            if self.is_special(token):
+                lengths[token] = 0
+            elif self._processor.is_byte(token):
+                lengths[token] = 1
+        return np.array(lengths, np.int32)
+
+    def is_special(self, token: int) -> bool:
+        """Whether the id is of no text: `<unk>`, or a control symbol."""
+        return bool(self._processor.is_control(token) or self._processor.is_unknown(token))
+
+    def is_byte(self, token: int) -> bool:
+        """Whether the id is of one byte of a character without a piece."""
+        return bool(self._processor.is_byte(token))
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a `tokenizer.model`."""
+    return Tokenizer(path.read_bytes())
+
+
+def identity(model: bytes) -> TokenizerIdentity:
+    """What token shards made with this model are bound to."""
+    return Tokenizer(model).identity
+
+
+def _holds_user_symbol(piece: str) -> bool:
+    return len(piece) > 1 and any(symbol in piece for symbol in USER_SYMBOLS)

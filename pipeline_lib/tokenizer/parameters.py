@@ -1,0 +1,39 @@
+"""What a recipe says about the tokenizer."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerParameters:
+    """A SentencePiece BPE vocabulary.
+
+    The default of `character_coverage` is SentencePiece's own for text in many scripts; characters beyond it become
+    UTF-8 bytes. `vocab_size` 8192 is for models of 5 to 30 million parameters, where a larger vocabulary would take
+    most of them. 32 MiB of text fix a vocabulary of that size: more changes its rarest pieces only.
+
+    Attributes:
+        vocab_size: pieces in all: special ones, 256 bytes, characters and merges.
+        sample_bytes: UTF-8 bytes of training text to learn from, taken by document in an order that the seed decides;
+            at most one document more. As much validation text is measured.
+        seed: which documents the sample takes.
+        character_coverage: share of the sample's characters that get a piece of their own.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    vocab_size: int = 8192
+    sample_bytes: int = 32 << 20
+    seed: int = 0
+    character_coverage: float = 0.9995
+
+    def __post_init__(self) -> None:
+        if not 320 <= self.vocab_size <= 1 << 20:
+            raise ValueError(
+                f"vocab_size={self.vocab_size}: expected 320 (256 bytes, the special pieces and a few letters) to "
+                f"{1 << 20}"
+            )
+        if self.sample_bytes < 1:
+            raise ValueError(f"sample_bytes={self.sample_bytes}: a tokenizer cannot be trained on nothing")
+        if not 0.9 <= self.character_coverage <= 1:
+            raise ValueError(f"character_coverage={self.character_coverage}: expected 0.9 to 1")
