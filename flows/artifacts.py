@@ -1,7 +1,6 @@
 """What a run shows in the Prefect UI: the funnel, samples, the loss curve, the scores, the way to the report."""
 
 import base64
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,12 +12,13 @@ from prefect.artifacts import (
 )
 
 from flows.session import Session
-from pipeline_lib.report.charts import loss_chart_png
 from pipeline_lib.report.funnel import funnel_rows
+from pipeline_lib.report.learning import loss_chart_png, read_log
 from pipeline_lib.report.samples import sample_rows
 from storage.manifests import PublishedStage
 
-_NUM_SAMPLES = 12
+_NUM_KEPT = 6
+_EXCERPT_CHARS = 300
 
 
 def show_run(session: Session, stages: Mapping[str, PublishedStage]) -> None:
@@ -31,13 +31,12 @@ def show_run(session: Session, stages: Mapping[str, PublishedStage]) -> None:
     )
     create_table_artifact(
         key="samples",
-        table=sample_rows(stages, num_samples=_NUM_SAMPLES),
+        table=sample_rows(stages, num_kept=_NUM_KEPT, num_per_rule=2, seed=0, excerpt_chars=_EXCERPT_CHARS),
         description="Documents kept and dropped, with the rule, its value and its threshold.",
     )
     if "train" in stages:
         with stages["train"].local_file("log") as log:
-            steps = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-        picture = base64.b64encode(loss_chart_png(steps)).decode()
+            picture = base64.b64encode(loss_chart_png(read_log(log))).decode()
         create_image_artifact(
             key="loss-curve",
             image_url=f"data:image/png;base64,{picture}",

@@ -109,7 +109,7 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
         if loaded.source.kind == "warc":
             from pipeline_lib.crawl.listing import check_paths
 
-            check_paths(loaded.source.paths)
+            check_paths(loaded.source.paths, base_url=loaded.source.base_url)
 
         from flows.server import start_server
         from flows.session import RunSettings, close_dead_runs
@@ -240,18 +240,14 @@ def generate(
     """Continue PROMPT with the model of RUN."""
     with _clear_errors():
         from flows.generation import generate_text
+        from model.sampling import SamplingParameters
 
         store = _store(store_url)
         found = find_run(store, run)
-        text = generate_text(
-            store,
-            found,
-            prompt,
-            temperature=None if greedy else temperature,
-            top_p=top_p,
-            max_tokens=max_tokens,
-            seed=seed,
+        sampling = SamplingParameters(
+            max_new_tokens=max_tokens, temperature=0.0 if greedy else temperature, top_p=top_p, seed=seed
         )
+        text = generate_text(store, found, prompt, sampling)
         if as_json:
             click.echo(json.dumps({"run_id": found.run_id, "prompt": prompt, "continuation": text}))
         else:
@@ -409,8 +405,7 @@ def _print_summary(store: Store, run: Run, ui_url: str) -> None:
             f"model     {scores['val_bits_per_byte']:.3f} bits per byte of held-out text "
             f"(xz -9: {scores['xz_bits_per_byte']:.3f}, gzip -9: {scores['gzip_bits_per_byte']:.3f})"
         )
-    sample = scores.get("sample")
-    if sample:
+    for sample in scores.get("samples", [])[:1]:
         click.echo(f"it wrote  {sample['prompt']}{sample['continuation']}")
     click.echo(f"report    {store.full_path(run.paths['report'])}")
     click.echo(f"UI        {ui_url}/runs/flow-run/{run.flow_run_id}")

@@ -31,12 +31,19 @@ def code_digest(modules: Iterable[str]) -> str:
 
 @cache
 def _source(module: str) -> Path | None:
-    """The file of one of our modules, None for a name that is no module (a function imported from one)."""
-    try:
-        spec = find_spec(module)
-    except ModuleNotFoundError:
+    """The file of one of our modules, None for a name that is no module (a function imported from one).
+
+    Found by its path: asking the import system for `a.b.c` would run `a.b`.
+    """
+    package, *inner = module.split(".")
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
         return None
-    return None if spec is None or spec.origin is None else Path(spec.origin)
+    path = Path(spec.origin).parent.joinpath(*inner)
+    for candidate in (path / "__init__.py", path.with_suffix(".py")):
+        if candidate.is_file():
+            return candidate
+    return None
 
 
 @cache

@@ -113,7 +113,7 @@ def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
             name="signatures",
             work=signatures_part,
             parts=same_parts(judged["extract"]),
-            parameters=recipe.dedup,
+            parameters=recipe.dedup.signatures(),
             inputs=inputs,
             libraries=("numba", "numpy", "pyarrow"),
             continues="judge",

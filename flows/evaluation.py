@@ -12,7 +12,8 @@ from storage.manifests import Part
 
 
 def evaluate(session: Session, recipe: Recipe, checkpoint: Stages) -> Stages:
-    tokenizer = load_tokenizer(checkpoint["tokenizer"])
+    with checkpoint["tokenizer"].local_file("model") as path:
+        tokenizer = load_tokenizer(path)
     published = run_stage(
         session,
         Stage(

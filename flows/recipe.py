@@ -10,8 +10,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from model.evaluation.parameters import EvaluationParameters
-from model.training_parameters import TrainingParameters
+from model.evaluation.stage import EvaluationParameters
+from model.export.stage import ExportParameters
+from model.training import TrainingParameters
 from pipeline_lib.corpus.parameters import CorpusParameters
 from pipeline_lib.crawl.documentation import DocumentationParameters
 from pipeline_lib.crawl.fetching import FetchParameters
@@ -19,6 +20,7 @@ from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.extract.parameters import ExtractParameters
 from pipeline_lib.filters.parameters import FilterParameters
 from pipeline_lib.privacy.parameters import PrivacyParameters
+from pipeline_lib.report.parameters import ReportParameters
 from pipeline_lib.tokenizer.parameters import TokenizerParameters
 from pipeline_lib.tokens.parameters import TokenParameters
 from storage.digests import value_digest
@@ -86,6 +88,8 @@ class Recipe(BaseModel):
     tokens: TokenParameters = TokenParameters()
     training: TrainingParameters = TrainingParameters()
     evaluation: EvaluationParameters = EvaluationParameters()
+    export: ExportParameters = ExportParameters()
+    report: ReportParameters = ReportParameters()
 
     def digest(self) -> str:
         """SHA-256 of all that shapes the run: the recipe without its name and description."""

@@ -33,7 +33,7 @@ def encode_and_shuffle(session: Session, recipe: Recipe, corpus: Stages) -> Stag
             name="encode",
             work=encode_part,
             parts=same_parts(corpus["corpus"]),
-            parameters=recipe.tokens,
+            parameters=recipe.tokens.encoding,
             inputs={"corpus": corpus["corpus"], "tokenizer": corpus["tokenizer"]},
             libraries=("sentencepiece", "numpy", "pyarrow"),
             continues="corpus",

@@ -4,6 +4,7 @@ The layout is Qwen3's (Yang et al. 2025, arXiv:2505.09388), so that a trained mo
 to every program that knows one.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Self
@@ -40,8 +41,10 @@ class DecoderConfig:
             value = getattr(self, field.name)
             if field.type is int and (type(value) is not int or not 1 <= value < 1 << 31):
                 raise BadModelConfig(f"{field.name} must be a whole number of at least 1, found {value!r}")
-            if field.type is float and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
-                raise BadModelConfig(f"{field.name} must be a number above 0, found {value!r}")
+            if field.type is float and (
+                isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf
+            ):
+                raise BadModelConfig(f"{field.name} must be a finite number above 0, found {value!r}")
             if field.type is bool and type(value) is not bool:
                 raise BadModelConfig(f"{field.name} must be true or false, found {value!r}")
         if self.num_heads % self.num_key_value_heads:

@@ -13,8 +13,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from model.config import DecoderConfig
 from model.head_loss import summed_cross_entropy, token_cross_entropies
@@ -45,7 +45,7 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.epsilon)
+        return functional.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.epsilon)
 
 
 @dataclass(kw_only=True)
@@ -70,9 +70,10 @@ class KeyValueCache:
 class _Positions:
     """Rotation of the new tokens, and who of them may see which keys; the same for all layers."""
 
-    cos_TH: Tensor
-    sin_TH: Tensor
-    mask_TS: Tensor | None  # None: causal, and nothing cached; or one new token, which sees everything
+    cos_TH: Tensor  # noqa: N815 (tensor names end in their dimensions)
+    sin_TH: Tensor  # noqa: N815 (likewise)
+    # None: causal, and nothing cached; or one new token, which sees everything
+    mask_TS: Tensor | None  # noqa: N815 (likewise)
 
 
 class Attention(nn.Module):
@@ -106,7 +107,7 @@ class Attention(nn.Module):
         if cache is None and x_BTD.device.type == "cpu" and T <= _MAX_MATMUL_CONTEXT:
             y_BNTH = attend_by_matmul(q_BNTH, k_BKSH, v_BKSH)
         else:
-            y_BNTH = F.scaled_dot_product_attention(
+            y_BNTH = functional.scaled_dot_product_attention(
                 q_BNTH,
                 k_BKSH,
                 v_BKSH,
@@ -126,7 +127,7 @@ class MLP(nn.Module):
         self.down_proj = _Linear(config.feed_forward_width, config.width)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        y_BTD: Tensor = self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+        y_BTD: Tensor = self.down_proj(functional.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
         return y_BTD
 
 
@@ -215,7 +216,8 @@ def attend_by_matmul(q_BNTH: Tensor, k_BKTH: Tensor, v_BKTH: Tensor) -> Tensor:
     q_BKQH = (q_BNTH * H**-0.5).reshape(B, K, N // K * T, H)
     scores_BNTT = (q_BKQH @ k_BKTH.mT).view(B, N, T, T) + mask_TT
     weights_BKQT = scores_BNTT.softmax(dim=-1).to(v_BKTH.dtype).view(B, K, N // K * T, T)
-    return (weights_BKQT @ v_BKTH).view(B, N, T, H)
+    y_BNTH: Tensor = (weights_BKQT @ v_BKTH).view(B, N, T, H)
+    return y_BNTH
 
 
 @torch.no_grad()

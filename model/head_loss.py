@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _CHUNK_ROWS = 256
 
@@ -26,14 +27,14 @@ def summed_cross_entropy(hidden_RD: Tensor, weight_VD: Tensor, targets_R: Tensor
 
 
 def token_cross_entropies(hidden_RD: Tensor, weight_VD: Tensor, targets_R: Tensor) -> Tensor:
-    """Each row's loss in nats, shape (R,), float32; for scoring, without gradients."""
+    """Each row's loss in nats, shape (R,), float32; 0 where the target is -100. For scoring, without gradients."""
+    losses_R = torch.empty(len(hidden_RD), device=hidden_RD.device)
     with torch.no_grad():
-        return torch.cat(
-            [
-                torch.nn.functional.cross_entropy((hidden @ weight_VD.T).float(), targets, reduction="none")
-                for hidden, targets in zip(hidden_RD.split(_CHUNK_ROWS), targets_R.split(_CHUNK_ROWS), strict=True)
-            ]
-        )
+        for start in range(0, len(hidden_RD), _CHUNK_ROWS):
+            rows = slice(start, start + _CHUNK_ROWS)
+            scores_CV = (hidden_RD[rows] @ weight_VD.T).float()
+            losses_R[rows] = functional.cross_entropy(scores_CV, targets_R[rows], reduction="none")
+    return losses_R
 
 
 class _SummedCrossEntropy(torch.autograd.Function):

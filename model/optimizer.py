@@ -13,8 +13,8 @@ from torch import Tensor
 
 from model.decoder import Decoder
 
-# Polar Express (Amsel et al. 2025, arXiv:2505.16932): polynomials x -> x (a + b x² + c x⁴), one an iteration, that drive
-# all singular values to 1 as fast as five such steps can. Computed for norms up to 1: hence the 1 % of room.
+# Polar Express (Amsel et al. 2025, arXiv:2505.16932): polynomials x -> x (a + b x² + c x⁴), one an iteration, that
+# drive all singular values to 1 as fast as five such steps can. Computed for norms up to 1: hence the 1 % of room.
 _POLAR_EXPRESS = (
     (8.156554524902461, -22.48329292557795, 15.878769915207462),
     (4.042929935166739, -2.808917465908714, 0.5000178451051316),
@@ -46,7 +46,8 @@ def orthogonalise(matrices_XMN: Tensor) -> Tensor:
     for a, b, c in _POLAR_EXPRESS:
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if is_tall else x
+    orthogonal_XMN: Tensor = x.mT if is_tall else x
+    return orthogonal_XMN
 
 
 class Muon:

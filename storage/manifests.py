@@ -145,10 +145,10 @@ class Manifest:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any], place: str) -> Self:
-        if value.get("version") != MANIFEST_VERSION:
+    def from_json(cls, value: Any, place: str) -> Self:
+        if not isinstance(value, dict) or value.get("version") != MANIFEST_VERSION:
             raise ValueError(
-                f"{place}: manifest version {value.get('version')!r}, this program reads {MANIFEST_VERSION}; "
+                f"{place}: not a manifest of version {MANIFEST_VERSION}, the one that this program reads; "
                 "delete the stage folder and run again"
             )
         parts = tuple(PartRecord.from_json(part) for part in value["parts"])

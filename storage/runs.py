@@ -91,9 +91,9 @@ class Run:
         return value
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        if value.get("version") != _RUN_VERSION:
-            raise ValueError(f"run record version {value.get('version')!r}, this program reads {_RUN_VERSION}")
+    def from_json(cls, value: Any) -> Self:
+        if not isinstance(value, dict) or value.get("version") != _RUN_VERSION:
+            raise ValueError(f"not a run record of version {_RUN_VERSION}")
         known = {each.name for each in fields(cls)}
         given = {name: given for name, given in value.items() if name in known}
         return cls(**{**given, "stages": [StageOutcome.from_json(stage) for stage in value["stages"]]})

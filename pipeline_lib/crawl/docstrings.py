@@ -10,11 +10,11 @@ as a whole: measured on the demo's packages this is several times quicker than d
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 from pipeline_lib.crawl.markdown_text import Markdown
-from pipeline_lib.crawl.restructured_text import RestructuredText
+from pipeline_lib.crawl.restructured_text import RestructuredText, described_item
 
 _UNDERLINE = re.compile(r"([-=~^\"'`#*+._:])\1{2,}\s*$")
 _GOOGLE_TITLES = {
@@ -98,6 +98,18 @@ class _Section:
     is_code: bool = False
 
 
+_NUMPYDOC, _GOOGLE, _PROSE = "numpydoc", "google", "prose"
+_NO_ENTRY = (">>>", "..", "- ", "* ", ":")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    style: str
+    term: str = ""
+    kind: str = ""
+    body: list[str] = field(default_factory=list)
+
+
 class DocstringWriter:
     """Writes docstrings as HTML; remembers those it has seen, because inherited ones come again and again.
 
@@ -127,30 +139,43 @@ class DocstringWriter:
         return self._restructured_text.blocks(text) or _plain(text.split("\n"))
 
     def _section(self, section: _Section, is_markdown: bool) -> str:
-        heading = f"<h4>{escape(section.title, quote=False)}</h4>" if section.title else ""
+        title = "Parameters" if section.title in ("Args", "Arguments", "Params") else section.title
+        heading = f"<h4>{escape(title, quote=False)}</h4>" if title else ""
         if section.is_code:
             return f"{heading}<pre>{_escaped(section.lines)}</pre>"
         if section.title.lower() in _ENTRY_TITLES:
-            return heading + self._entries(section.lines, is_markdown)
+            return heading + self._entries(section, is_markdown)
         return heading + self._body(section.lines, is_markdown)
 
-    def _entries(self, lines: list[str], is_markdown: bool) -> str:
-        """A list of terms with their meanings, in either house style; lines that are no entry stay prose."""
+    def _entries(self, section: _Section, is_markdown: bool) -> str:
+        """A list of terms with their meanings, in either house style; lines that are no entry stay prose.
+
+        numpydoc's come out as it writes them, a line for the term and its type above the meaning; Google's as Sphinx
+        writes them, in one line.
+        """
         parts: list[str] = []
-        in_list = False
-        for term, kind, body in _split_entries(lines):
-            if term is None:
-                parts.append(("</dl>" if in_list else "") + self._body(body, is_markdown))
-                in_list = False
+        open_list = ""
+        for entry in _split_entries(section.lines):
+            if entry.style == _NUMPYDOC and section.title.lower() == "see also":  # what follows the colon is no type
+                entry = _Entry(_GOOGLE, entry.term, "", [entry.kind, *entry.body])
+            wanted = {_NUMPYDOC: "dl", _GOOGLE: "ul", _PROSE: ""}[entry.style]
+            if wanted != open_list:
+                parts.append((f"</{open_list}>" if open_list else "") + (f"<{wanted}>" if wanted else ""))
+                open_list = wanted
+            body = self._body(entry.body, is_markdown) if entry.body else ""
+            if entry.style == _PROSE:
+                parts.append(body)
                 continue
-            shown = self._inline(term, is_markdown) if "`" in term or "\\" in term else escape(term, quote=False)
-            if kind:
-                shown += " : " + (self._inline(kind, is_markdown) if "`" in kind else escape(kind, quote=False))
-            parts.append(f"{'' if in_list else '<dl>'}<dt>{shown}</dt>")
-            if body:
-                parts.append(f"<dd>{self._body(body, is_markdown)}</dd>")
-            in_list = True
-        return "".join(parts) + ("</dl>" if in_list else "")
+            term, kind = self._inline_or_plain(entry.term, is_markdown), self._inline_or_plain(entry.kind, is_markdown)
+            if entry.style == _GOOGLE:
+                parts.append(described_item(f"<strong>{term}</strong>" + (f" ({kind})" if kind else ""), body))
+            else:
+                parts.append(f"<dt>{term}{' : ' if kind else ''}{kind}</dt>" + (f"<dd>{body}</dd>" if body else ""))
+        return "".join(parts) + (f"</{open_list}>" if open_list else "")
+
+    def _inline_or_plain(self, text: str, is_markdown: bool) -> str:
+        """Terms and types are code more often than markup: stars and underlines in them mean themselves."""
+        return self._inline(text, is_markdown) if "`" in text else escape(text, quote=False)
 
     def _inline(self, text: str, is_markdown: bool) -> str:
         return self._markdown.inline(text) if is_markdown else self._restructured_text.inline(text)
@@ -260,8 +285,8 @@ def _end_of_indented(lines: list[str], start: int) -> int:
     return len(lines)
 
 
-def _split_entries(lines: list[str]) -> Iterator[tuple[str | None, str, list[str]]]:
-    """The entries of a list section as (term, kind, lines of the meaning); a term of None marks plain text."""
+def _split_entries(lines: list[str]) -> Iterator[_Entry]:
+    """The entries of a section that lists things. A line at the margin begins one, its body is indented below."""
     index = 0
     while index < len(lines):
         line = lines[index]
@@ -270,21 +295,23 @@ def _split_entries(lines: list[str]) -> Iterator[tuple[str | None, str, list[str
             continue
         end = _end_of_indented(lines, index + 1)
         body = _dedented(lines[index + 1 : end])
-        numpydoc_kind = line.partition(" : ")
+        term, colon, kind = line.partition(" : ")
         google = _GOOGLE_ENTRY.match(line)
-        if numpydoc_kind[1] and not line.startswith((">>>", "..", "- ", "* ")):
-            yield numpydoc_kind[0].strip(), numpydoc_kind[2].strip(), body
-        elif google and not line.startswith((">>>", "..", "- ")):
-            yield google[1].strip(), (google[2] or "").strip(), ([google[3]] if google[3] else []) + body
-        elif body and not line.startswith((">>>", "..", "- ", "* ", ":")) and len(line) < 100:
-            yield line.strip(), "", body
+        if line.startswith(_NO_ENTRY):
+            yield _Entry(_PROSE, body=lines[index:end])
+        elif colon:
+            yield _Entry(_NUMPYDOC, term.strip(), kind.strip(), body)
+        elif google:
+            yield _Entry(_GOOGLE, google[1].strip(), (google[2] or "").strip(), [google[3] or "", *body])
+        elif body and len(line) < 100:
+            yield _Entry(_NUMPYDOC, line.strip(), "", body)
         else:
-            if not body:
+            if not body:  # a paragraph, up to a line that begins an entry
                 while end < len(lines) and lines[end].strip() and " : " not in lines[end]:
-                    if lines[end][0] != " " and _end_of_indented(lines, end + 1) > end + 1:
+                    if _end_of_indented(lines, end + 1) > end + 1:
                         break
                     end += 1
-            yield None, "", lines[index:end]
+            yield _Entry(_PROSE, body=lines[index:end])
         index = end
 
 

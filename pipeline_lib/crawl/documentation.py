@@ -20,7 +20,10 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
+from storage.manifests import Part
+
 README_PAGE = "index.html"
+PATHS_PART = "paths"
 
 _TEST_FOLDERS = {"tests", "test", "_tests", "_test"}
 _DISTRIBUTION_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$")
@@ -186,6 +189,12 @@ def documentation_identity(parameters: DocumentationParameters) -> dict[str, str
     return dict(sorted(identity.items()))
 
 
+def documentation_parts(parameters: DocumentationParameters) -> list[Part]:
+    """The parts of the crawl stage: `part-00000` and on, one a WARC file, and `paths`, their list."""
+    numbered = [Part(name=f"part-{index:05d}", source={"index": index}) for index in range(parameters.num_files)]
+    return [*numbered, Part(name=PATHS_PART)]
+
+
 def list_sites(parameters: DocumentationParameters) -> tuple[Site, ...]:
     """The sites of the packages that are installed, sorted by name; only file names and metadata are read.
 
@@ -294,7 +303,7 @@ def read_module(source: bytes) -> ModuleContent:
 
 @contextmanager
 def _collector_off() -> Iterator[None]:
-    """No garbage collection meanwhile: it would look through a growing tree again and again (a third of torch's time)."""
+    """No garbage collection meanwhile: it would go through a growing tree again and again (a third of the time)."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -62,7 +62,7 @@ class SitePages:
             self._frame(source.address, self._site.name),
             readme_html=Markup(html),
             sidebar_title="Modules",
-            sidebar=_links(self._by_package.get("", []) or self._shown, source),
+            sidebar=_links([module for module in self._shown if module.name.count(".") < 2], source),
             breadcrumbs=["Overview"],
             previous=None,
             next=_neighbour(self._shown, 0),
@@ -108,7 +108,9 @@ def _links(sources: Sequence[Source], current: Source) -> list[Link]:
     place = next((index for index, source in enumerate(sources) if source is current), 0)
     start = max(0, min(place - _SIDEBAR_LINKS // 2, len(sources) - _SIDEBAR_LINKS))
     return [
-        Link(label=source.name.rpartition(".")[2], target=_path(source), is_current=source is current)
+        Link(
+            label=source.name.removeprefix(f"{_package(current)}."), target=_path(source), is_current=source is current
+        )
         for source in sources[start : start + _SIDEBAR_LINKS]
     ]
 

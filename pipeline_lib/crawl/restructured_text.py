@@ -9,7 +9,8 @@ docutils writer with its transforms. References therefore stay what they say: no
 import re
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 from docutils import nodes
 from docutils.frontend import get_default_settings
@@ -21,6 +22,7 @@ from docutils.utils import DependencyList, Reporter, new_document
 _ERROR = Reporter.ERROR_LEVEL
 
 _DIRECTIVE_NAME = re.compile(r"^[ \t]*(?:[-*+] +)*\.\. +(?:\|[^|\n]+\| +)?([A-Za-z0-9][\w:.+-]*) ?::", re.MULTILINE)
+_VERBATIM_ROLES = ("math", "code", "samp")
 _ROLE_TARGET = re.compile(r"^(.*?)\s*<[^<>]*>$", re.DOTALL)
 _SAFE_LINK = re.compile(r"(?:https?|ftp|mailto):", re.IGNORECASE)
 
@@ -110,7 +112,7 @@ class _Inliner(states.Inliner):
         base.init_customizations(settings)
         self.start_string_prefix, self.end_string_suffix = base.start_string_prefix, base.end_string_suffix
         self.parts, self.patterns = base.parts, base.patterns
-        self.implicit_dispatch = [(base.patterns.uri, self.standalone_uri)]
+        self.implicit_dispatch.append((base.patterns.uri, cast(Any, self.standalone_uri)))
 
     def init_customizations(self, settings: Any) -> None:
         """What docutils calls before every text: done already."""
@@ -120,16 +122,15 @@ class _Inliner(states.Inliner):
     ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """The whole of role handling: no registry is asked, so no text can change what a role means to the next."""
         name = role.lower().rpartition(":")[2]
-        shown = nodes.unescape(text)
-        if name == "raw":
-            return [], []
-        if name not in ("math", "code"):
+        shown = nodes.unescape(text, restore_backslashes=name in _VERBATIM_ROLES)
+        if name not in _VERBATIM_ROLES:
             titled = _ROLE_TARGET.match(shown)  # :ref:`what is shown <where it points>`
             if titled and titled[1]:
                 shown = titled[1]
             shown = shown.removeprefix("!")
             if shown.startswith("~"):  # :class:`~package.module.Name` shows its last part
                 shown = shown[1:].rpartition(".")[2]
+            shown = shown.removeprefix(".")
         if name in ("pep", "rfc"):
             shown = f"{name.upper()} {shown}"
         node = self._MARKED.get(name, nodes.literal)
@@ -155,7 +156,9 @@ class RestructuredText:
         self._machine = _state_machine()
         self._known = set(en.directives) - set(_REPLACED)
         self._inline_document = new_document("docstring", settings)
-        self._memo = states.Struct(document=self._inline_document, reporter=self._inline_document.reporter, language=en)
+        self._memo = SimpleNamespace(
+            document=self._inline_document, reporter=self._inline_document.reporter, language=en
+        )
 
     def inline(self, text: str) -> str:
         """HTML of a text that has inline markup only. Markup that docutils cannot place stays as it was typed."""
@@ -184,7 +187,7 @@ class RestructuredText:
 
 
 def _state_machine() -> states.RSTStateMachine:
-    """docutils' parser proper. Building one costs as much as reading a short docstring, so it is used again and again."""
+    """docutils' parser proper. To build one takes as long as to read a short text, so it is used again and again."""
     return states.RSTStateMachine(state_classes=states.state_classes, initial_state="Body")
 
 
@@ -254,19 +257,39 @@ _FIELD_WORDS = {
 
 
 def _field(node: nodes.field) -> str:
+    """A field in one line where it fits: what it describes, a dash, the description."""
     name, body = node.children
     kind, _, rest = name.astext().partition(" ")
     if kind in ("param", "parameter", "arg", "argument", "key", "keyword", "var", "ivar", "cvar", "attr", "member"):
         kind_of_value, _, name_of_value = rest.rpartition(" ")
-        term = f"<code>{escape(name_of_value)}</code>" + (f" : {escape(kind_of_value)}" if kind_of_value else "")
+        term = f"<strong>{escape(name_of_value)}</strong>" + (f" ({escape(kind_of_value)})" if kind_of_value else "")
     elif kind in _FIELD_WORDS:
-        term = _FIELD_WORDS[kind] + (f" <code>{escape(rest)}</code>" if rest else "")
+        term = f"<strong>{_FIELD_WORDS[kind]}</strong>" + (f" <code>{escape(rest)}</code>" if rest else "")
     else:
-        term = _inside(name)
-    return f"<dt>{term}</dt><dd>{_inside(body)}</dd>"
+        term = f"<strong>{_inside(name)}</strong>"
+    return described_item(term, _inside(body))
 
 
-def _admonition(node: nodes.Admonition) -> str:
+def described_item(term: str, description: str) -> str:
+    """A list item of a term and its description, both HTML; a description in prose begins on the term's line."""
+    if description.startswith("<p>"):
+        return f"<li><p>{term} – {description.removeprefix('<p>')}</li>"
+    return f"<li><p>{term}</p>{description}</li>"
+
+
+def _definition(node: nodes.definition_list_item) -> str:
+    head = [child for child in node.children if isinstance(child, nodes.term | nodes.classifier)]
+    body = "".join(_html(child) for child in node.children if isinstance(child, nodes.definition))
+    return f"<dt>{' : '.join(map(_inside, head))}</dt>{body}"
+
+
+_ADMONITIONS = (
+    *(nodes.attention, nodes.caution, nodes.danger, nodes.error, nodes.hint),
+    *(nodes.important, nodes.note, nodes.tip, nodes.warning, nodes.admonition),
+)
+
+
+def _admonition(node: nodes.Element) -> str:
     name = type(node).__name__
     title = "" if name == "admonition" else f'<p class="rubric">{name.capitalize()}</p>'
     return f'<div class="admonition">{title}{_inside(node)}</div>'
@@ -301,10 +324,9 @@ _WRITERS: dict[type[nodes.Node], Callable[[Any], str]] = {
     nodes.enumerated_list: _wrapped("ol"),
     nodes.list_item: _wrapped("li"),
     nodes.definition_list: _wrapped("dl"),
-    nodes.term: _wrapped("dt"),
-    nodes.classifier: lambda node: f"<dt><em>{_inside(node)}</em></dt>",
+    nodes.definition_list_item: _definition,
     nodes.definition: _wrapped("dd"),
-    nodes.field_list: _wrapped("dl"),
+    nodes.field_list: _wrapped("ul", ' class="fields"'),
     nodes.field: _field,
     nodes.option_list: _wrapped("dl"),
     nodes.option_group: lambda node: f"<dt><code>{escape(', '.join(c.astext() for c in node.children))}</code></dt>",
@@ -330,6 +352,7 @@ _WRITERS: dict[type[nodes.Node], Callable[[Any], str]] = {
     nodes.citation: _footnote,
     nodes.figure: _wrapped("figure"),
     nodes.caption: _wrapped("figcaption"),
+    **dict.fromkeys(_ADMONITIONS, _admonition),
     nodes.colspec: _nothing,
     nodes.comment: _nothing,
     nodes.system_message: _nothing,
@@ -343,6 +366,4 @@ def _html(node: nodes.Node) -> str:
     writer = _WRITERS.get(type(node))
     if writer is not None:
         return writer(node)
-    if isinstance(node, nodes.Admonition):
-        return _admonition(node)
     return _inside(node)  # a node without a look of its own: what is in it

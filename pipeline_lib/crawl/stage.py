@@ -1,15 +1,21 @@
-"""The crawl stage: one part is one WARC file of the documentation of installed packages, or the list of them all.
+"""The stages that bring WARC files: crawl makes some from the documentation of installed packages, fetch finds any.
 
-Each part works alone. It lists the sources of all packages (file names only), takes those whose address hashes to it,
-and reads and renders these; so the files are alike in size, and no part waits for another.
+A part of the crawl is one WARC file, or the list of them all. Each works alone: it lists the sources of all packages
+(file names only), takes those whose address hashes to it, and reads and renders these; so the files are alike in size,
+and no part waits for another. A part of fetch is one WARC file, wherever it is.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
 
 from pipeline_lib.crawl.docstrings import DocstringWriter
 from pipeline_lib.crawl.documentation import (
+    PATHS_PART,
     DocumentationParameters,
     Site,
     Source,
@@ -21,6 +27,15 @@ from pipeline_lib.crawl.documentation import (
     site_name,
 )
 from pipeline_lib.crawl.documentation_pages import SitePages
+from pipeline_lib.crawl.fetching import FetchParameters, open_source
+from pipeline_lib.crawl.listing import (
+    STORE_SCHEME,
+    UNKNOWN_SIZE,
+    SourceError,
+    WarcSource,
+    describe,
+    is_local,
+)
 from pipeline_lib.crawl.warc_writing import (
     Capture,
     address_hash,
@@ -31,17 +46,12 @@ from pipeline_lib.crawl.warc_writing import (
 )
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
+from storage.schemas import SOURCES
+from storage.store import Store
 
-PATHS_PART = "paths"
-
+_COPY_BYTES = 1 << 20
 _HTML = "text/html; charset=utf-8"
 _HTML_WITHOUT_CHARSET = "text/html"  # one server in four leaves it to the page to say
-
-
-def documentation_parts(parameters: DocumentationParameters) -> list[Part]:
-    """The parts of the crawl stage: `part-00000` and on, one a WARC file, and `paths`, their list."""
-    numbered = [Part(name=f"part-{index:05d}", source={"index": index}) for index in range(parameters.num_files)]
-    return [*numbered, Part(name=PATHS_PART)]
 
 
 def crawl_part(
@@ -77,6 +87,89 @@ def crawl_part(
             "pages_by_package": dict(sorted(rendered.pages_by_package.items())),
         },
     )
+
+
+def fetch_parts(sources: Sequence[WarcSource]) -> list[Part]:
+    """The parts of the fetch stage, one a WARC file, in the order of the list."""
+    return [
+        Part(
+            name=f"part-{index:05d}",
+            source={
+                "url": source.url,
+                "warc_path": source.warc_path,
+                "bytes": source.num_bytes,
+                "fingerprint": source.fingerprint,
+            },
+        )
+        for index, source in enumerate(sources)
+    ]
+
+
+def fetch_part(
+    part: Part, inputs: Mapping[str, PublishedStage], output: PartWriter, parameters: FetchParameters
+) -> PartResult:
+    """Publish where a WARC file is (table `sources`, one row); with mode `keep` its bytes too (file table `raw`).
+
+    Raises:
+        SourceError: the file cannot be opened, or is not the one that was listed.
+    """
+    source = WarcSource(
+        url=part.source["url"],
+        warc_path=part.source["warc_path"],
+        num_bytes=part.source["bytes"],
+        fingerprint=part.source["fingerprint"],
+    )
+    url, num_bytes = source.url, source.num_bytes
+    if parameters.mode == "keep":
+        with output.file("raw", source.warc_path, rows=1) as unfinished:
+            num_bytes = _copy(source, output.store, unfinished)
+        url = f"{STORE_SCHEME}{output.address.folder}/raw/{source.warc_path}"
+    else:
+        _check_unchanged(source, output.store)
+    row = {
+        "warc_path": [source.warc_path],
+        "url": [url],
+        "bytes": [num_bytes],
+        "fingerprint": [source.fingerprint],
+    }
+    output.table("sources", pa.table(row, schema=SOURCES), SOURCES)
+    return PartResult(
+        account=Account(documents_in=1, documents_out=1, unit_in="files", unit_out="files"),
+        metrics={"bytes": num_bytes},
+    )
+
+
+def _copy(source: WarcSource, store: Store, target: Path) -> int:
+    """Copy a source's bytes, and check that they are those that were listed; returns how many there are."""
+    digest = hashlib.sha256()
+    num_bytes = 0
+    with open_source(store, source.url) as stream, target.open("wb") as copy:
+        while chunk := stream.read(_COPY_BYTES):
+            digest.update(chunk)
+            copy.write(chunk)
+            num_bytes += len(chunk)
+    expected = source.fingerprint.removeprefix("sha256:")
+    if source.num_bytes not in (num_bytes, UNKNOWN_SIZE):
+        raise SourceError(f"{source.url} gave {num_bytes} bytes, listed were {source.num_bytes}; run again")
+    if expected != source.fingerprint and digest.hexdigest() != expected:
+        raise SourceError(f"{source.url} was changed after it was listed: its SHA-256 is another; run again")
+    return num_bytes
+
+
+def _check_unchanged(source: WarcSource, store: Store) -> None:
+    """A look at size and entity tag, without reading: extraction will do that."""
+    if source.url.startswith(STORE_SCHEME):
+        path = source.url.removeprefix(STORE_SCHEME)
+        if not store.exists(path):
+            raise SourceError(f"{store.full_path(path)} is gone; run again: the stage that made it is found damaged")
+        num_bytes, fingerprint = store.size(path), source.fingerprint
+    else:
+        num_bytes, fingerprint = describe(source.url)
+    if num_bytes != source.num_bytes or (not is_local(source.url) and fingerprint != source.fingerprint):
+        raise SourceError(
+            f"{source.url} was changed after it was listed: {num_bytes} bytes ({fingerprint}), listed were "
+            f"{source.num_bytes} ({source.fingerprint}); run again"
+        )
 
 
 @dataclass(frozen=True, slots=True)

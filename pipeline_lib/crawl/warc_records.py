@@ -204,7 +204,7 @@ class _Member:
             self._tail = self._inflater.unconsumed_tail
             if self._inflater.eof:
                 self._source.give_back(self._inflater.unused_data)
-                self._ended = not self._goes_on()
+                self._ended = True
             if inflated:
                 self.size += len(inflated)
                 return inflated
@@ -213,13 +213,15 @@ class _Member:
     def tell(self) -> int:
         return self.size
 
-    def _goes_on(self) -> bool:
-        """Whether the next member is the rest of this one's record: some writers cut long records into members."""
-        window = self._source.peek(_PROBE_BYTES)
-        inflated = _inflated_start(window)
-        if inflated is None or not inflated or b"WARC/".startswith(inflated[:5]):
+    def go_on(self) -> bool:
+        """Read on in the next member, if it begins in the middle of a record: some writers cut long ones to pieces."""
+        if not self._ended or self.failure is not None:
+            return False
+        inflated = _inflated_start(self._source.peek(_PROBE_BYTES))
+        if not inflated or b"WARC/".startswith(inflated[:5]):
             return False
         self._inflater = zlib.decompressobj(_GZIP_WINDOW)
+        self._ended = False
         return True
 
     def drain(self) -> None:
@@ -326,7 +328,7 @@ def _parse(stream: _Source | _Member, source: _Source, max_body_bytes: int) -> I
         )
         for record in archive:
             after_last = record.stream_pos + 1
-            yield _read(record, max_body_bytes)
+            yield _read(record, max_body_bytes, stream)
     except OSError:
         if source.error is not None:
             raise source.error from None
@@ -334,7 +336,7 @@ def _parse(stream: _Source | _Member, source: _Source, max_body_bytes: int) -> I
         yield _broken("bad_warc_header", offset=after_last)
 
 
-def _read(record: WarcRecord, max_body_bytes: int) -> Record | BrokenRecord:
+def _read(record: WarcRecord, max_body_bytes: int, stream: _Source | _Member) -> Record | BrokenRecord:
     record_type = str(record.record_type)
     url = record.headers.get("WARC-Target-URI")
     if url is not None:
@@ -346,7 +348,7 @@ def _read(record: WarcRecord, max_body_bytes: int) -> Record | BrokenRecord:
     headers: dict[str, str] = {}
     if record.record_type == WarcRecordType.response and record.is_http:
         status, headers = _read_http_header(record)
-    body = _read_up_to(record, max_body_bytes + 1)
+    body = _read_up_to(record, max_body_bytes + 1, stream)
     if len(body) > max_body_bytes:
         return _broken("body_too_large", record_type, url, offset)
     if len(body) < record.content_length:
@@ -377,11 +379,16 @@ def _read_http_header(record: WarcRecord) -> tuple[int | None, dict[str, str]]:
     return record.http_headers.status_code, headers
 
 
-def _read_up_to(record: WarcRecord, size: int) -> bytes:
-    body: bytes = record.reader.read(size)
-    while len(body) < size and (more := record.reader.read(size - len(body))):
-        body += more
-    return body
+def _read_up_to(record: WarcRecord, size: int, stream: _Source | _Member) -> bytes:
+    missing = min(size, record.content_length)
+    parts: list[bytes] = []
+    while missing:
+        part: bytes = record.reader.read(missing)
+        parts.append(part)
+        missing -= len(part)
+        if not part and not (isinstance(stream, _Member) and stream.go_on()):
+            break
+    return b"".join(parts)
 
 
 def _broken(reason: str, record_type: str = "unknown", url: str | None = None, offset: int = 0) -> BrokenRecord:

@@ -211,7 +211,7 @@ def _jaccard(one: Hashes, other: Hashes, threshold: float) -> float:
     """Exact Jaccard similarity of two sorted sets; 0 as soon as it must be below the threshold."""
     total = one.shape[0] + other.shape[0]
     # the smallest intersection that reaches the threshold, by the very division that is compared with it
-    needed = max(1, np.int64(threshold * total / (1.0 + threshold)) - 1)
+    needed = max(1, int(threshold * total / (1.0 + threshold)) - 1)
     while needed < total - needed and needed / (total - needed) < threshold:
         needed += 1
     spare_of_one, spare_of_other = one.shape[0] - needed, other.shape[0] - needed
@@ -231,7 +231,7 @@ def _jaccard(one: Hashes, other: Hashes, threshold: float) -> float:
             j += 1
             if j - intersection > spare_of_other:
                 return 0.0
-    return intersection / (total - intersection)
+    return float(intersection / (total - intersection))
 
 
 @njit(nogil=True, cache=True)

@@ -6,6 +6,7 @@ Whether the page holds "lorem ipsum" or `{` is seen on lines that got as far as 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ _BRACKET = 0x5B
 _CLOSING_BRACKET = 0x5D
 _CURLY_BRACKET = 0x7B
 _DOT = 0x2E
+_OTHER_END_MARKS = (0x3F, 0x21, 0x22, 0x27)  # ? ! " '
 
 # None of the phrases has a character that lower-casing makes of another than A-Z, but for k (U+212A, the Kelvin sign).
 _LOREM_IPSUM = np.frombuffer(b"lorem ipsum", np.uint8)
@@ -62,6 +64,33 @@ class LineEdits:
     num_kept_lines: npt.NDArray[np.int64]  # (N,)
 
 
+class _Rules(NamedTuple):
+    max_word_chars: int  # below 0: no such rule; so with min_words
+    remove_citations: bool
+    require_end_mark: bool
+    min_words: int
+    remove_javascript: bool
+    remove_policy: bool
+
+
+class _Edits(NamedTuple):
+    """Columns of `LineEdits`, longer than needed."""
+
+    start: npt.NDArray[np.int64]
+    end: npt.NDArray[np.int64]
+    rule: npt.NDArray[np.int8]
+    is_line_break: npt.NDArray[np.bool_]
+
+
+class _Lines(NamedTuple):
+    """The lines of one text, in columns longer than needed; positions are in `data`."""
+
+    start: npt.NDArray[np.int64]  # one more entry: where the last line ends, its break included
+    inner_start: npt.NDArray[np.int64]  # without whitespace at the ends
+    inner_end: npt.NDArray[np.int64]
+    verdict: npt.NDArray[np.int8]  # _KEPT, or the rule that removes it
+
+
 def line_edits(
     data: Bytes,
     offsets: Offsets,
@@ -75,47 +104,47 @@ def line_edits(
 ) -> LineEdits:
     """The edits that leave the kept lines joined by `\\n`, without whitespace at the ends; None: no such rule."""
     data, offsets = frozen(data, offsets)
-    num_texts = len(offsets) - 1
-    edit_capacity, line_capacity = _capacities(data, offsets)
-    text = np.empty(edit_capacity, np.int64)
-    start, end = np.empty_like(text), np.empty_like(text)
-    rule = np.empty(edit_capacity, np.int8)
-    is_line_break = np.zeros(edit_capacity, np.bool_)
-    page = np.zeros((3, num_texts), np.int64)
-    num_edits = _edit_lines(
-        data,
-        offsets,
-        character_classes(),
-        -1 if max_word_chars is None else max_word_chars,
-        remove_citations,
-        require_end_mark,
-        -1 if min_words is None else min_words,
-        remove_javascript,
-        remove_policy,
-        line_capacity,
-        text,
-        start,
-        end,
-        rule,
-        is_line_break,
-        page,
+    rules = _Rules(
+        max_word_chars=-1 if max_word_chars is None else max_word_chars,
+        remove_citations=remove_citations,
+        require_end_mark=require_end_mark,
+        min_words=-1 if min_words is None else min_words,
+        remove_javascript=remove_javascript,
+        remove_policy=remove_policy,
     )
+    max_edits, max_lines, max_bytes = _capacities(data, offsets)
+    edits = _Edits(
+        start=np.empty(max_edits, np.int64),
+        end=np.empty(max_edits, np.int64),
+        rule=np.empty(max_edits, np.int8),
+        is_line_break=np.zeros(max_edits, np.bool_),
+    )
+    lines = _Lines(
+        start=np.empty(max_lines + 1, np.int64),
+        inner_start=np.empty(max_lines, np.int64),
+        inner_end=np.empty(max_lines, np.int64),
+        verdict=np.empty(max_lines, np.int8),
+    )
+    text = np.empty(max_edits, np.int64)
+    pages = np.zeros((3, len(offsets) - 1), np.int64)
+    folded = np.empty(max_bytes, np.uint8)
+    num_edits = _edit_texts(data, offsets, character_classes(), rules, lines, folded, edits, text, pages)
     return LineEdits(
         text=text[:num_edits],
-        start=start[:num_edits],
-        end=end[:num_edits],
-        rule=rule[:num_edits],
-        is_line_break=is_line_break[:num_edits],
-        has_lorem_ipsum=page[0] != 0,
-        has_curly_bracket=page[1] != 0,
-        num_kept_lines=page[2],
+        start=edits.start[:num_edits],
+        end=edits.end[:num_edits],
+        rule=edits.rule[:num_edits],
+        is_line_break=edits.is_line_break[:num_edits],
+        has_lorem_ipsum=pages[0] != 0,
+        has_curly_bracket=pages[1] != 0,
+        num_kept_lines=pages[2],
     )
 
 
 @njit(nogil=True, cache=True)
-def _capacities(data: Bytes, offsets: Offsets) -> tuple[int, int]:
-    """Upper bounds: of edits in all (two a line and one a bracket), and of lines in one text."""
-    num_edits = max_lines = 0
+def _capacities(data: Bytes, offsets: Offsets) -> tuple[int, int, int]:
+    """Upper bounds: edits in all (two a line and one a bracket), lines of one text, bytes of one text."""
+    num_edits = max_lines = max_bytes = 0
     for text in range(offsets.shape[0] - 1):
         num_lines = 1
         for i in range(offsets[text], offsets[text + 1]):
@@ -128,131 +157,145 @@ def _capacities(data: Bytes, offsets: Offsets) -> tuple[int, int]:
                 num_lines += 1
         num_edits += 2 * num_lines
         max_lines = max(max_lines, num_lines)
-    return num_edits, max_lines
+        max_bytes = max(max_bytes, offsets[text + 1] - offsets[text])
+    return num_edits, max_lines, max_bytes
 
 
 @njit(nogil=True, cache=True)
-def _edit_lines(
+def _edit_texts(
     data: Bytes,
     offsets: Offsets,
     classes: Classes,
-    max_word_chars: int,
-    remove_citations: bool,
-    require_end_mark: bool,
-    min_words: int,
-    remove_javascript: bool,
-    remove_policy: bool,
-    line_capacity: int,
+    rules: _Rules,
+    lines: _Lines,
+    folded: Bytes,
+    edits: _Edits,
     edit_text: npt.NDArray[np.int64],
-    edit_start: npt.NDArray[np.int64],
-    edit_end: npt.NDArray[np.int64],
-    edit_rule: npt.NDArray[np.int8],
-    edit_is_line_break: npt.NDArray[np.bool_],
-    page: npt.NDArray[np.int64],
+    pages: npt.NDArray[np.int64],
 ) -> int:
-    starts = np.empty(line_capacity + 1, np.int64)
-    inner_starts = np.empty(line_capacity, np.int64)
-    inner_ends = np.empty(line_capacity, np.int64)
-    verdicts = np.empty(line_capacity, np.int8)
-    max_bytes = 0
-    for text in range(offsets.shape[0] - 1):
-        max_bytes = max(max_bytes, offsets[text + 1] - offsets[text])
-    folded = np.empty(max_bytes, np.uint8)
-
-    e = 0
+    """Fill `edits`, the text of each, and `pages` (lorem ipsum, curly bracket, kept lines); returns how many edits."""
+    num_edits = 0
     for text in range(offsets.shape[0] - 1):
         text_start, text_end = offsets[text], offsets[text + 1]
-
-        # the verdict on each line, and which kept lines are the first and the last to show anything
-        num_lines = num_kept = 0
-        first_shown = last_shown = -1
+        num_lines = 0
+        first_shown = last_shown = -1  # kept lines that show something: the edited text begins and ends with them
         start = text_start
         while start < text_end:
             end, next_start = line_at(data, start, text_end)
             inner = skip_space(data, start, end, classes)
             inner_end = skip_space_back(data, inner, end, classes)
-            num_words, longest_word = _measure_words(data, inner, inner_end, classes)
-            folded_end = _fold_line(data, inner, inner_end, classes, remove_citations, folded)
-            found = _find_phrases(folded, folded_end)
-            verdict = _KEPT
-            if 0 <= max_word_chars < longest_word:
-                verdict = _LONG_WORD
-            elif require_end_mark and not _ends_with_mark(folded, folded_end):
-                verdict = _NO_END_MARK
-            elif num_words < min_words:
-                verdict = _TOO_FEW_WORDS
-            else:
-                if found & _HAS_LOREM_IPSUM:
-                    page[0, text] = 1
-                if remove_javascript and found & _HAS_JAVASCRIPT:
-                    verdict = _JAVASCRIPT
-                else:
-                    if found & _HAS_CURLY_BRACKET:
-                        page[1, text] = 1
-                    if remove_policy and found & _HAS_POLICY:
-                        verdict = _POLICY
+            verdict, has_lorem_ipsum, has_curly_bracket, shows = _judge_line(
+                data, inner, inner_end, classes, rules, folded
+            )
+            pages[0, text] |= has_lorem_ipsum
+            pages[1, text] |= has_curly_bracket
             if verdict == _KEPT:
-                num_kept += 1
-                if skip_space(folded, 0, folded_end, classes) < folded_end:
+                pages[2, text] += 1
+                if shows:
                     last_shown = num_lines
                     if first_shown < 0:
                         first_shown = num_lines
-            starts[num_lines] = start
-            inner_starts[num_lines] = inner
-            inner_ends[num_lines] = inner_end
-            verdicts[num_lines] = verdict
+            lines.start[num_lines] = start
+            lines.inner_start[num_lines] = inner
+            lines.inner_end[num_lines] = inner_end
+            lines.verdict[num_lines] = verdict
             num_lines += 1
             start = next_start
-        starts[num_lines] = text_end
-        page[2, text] = num_kept
+        lines.start[num_lines] = text_end
 
+        first_edit = num_edits
         for line in range(num_lines):
-            first_edit = e
-            start, next_start = starts[line], starts[line + 1]
-            inner, inner_end = inner_starts[line], inner_ends[line]
-            if verdicts[line] != _KEPT:
-                edit_start[e], edit_end[e], edit_rule[e] = start, next_start, verdicts[line]
-                e += 1
-            elif line < first_shown or line > last_shown:  # kept, but nothing to see at an end of the text
-                edit_start[e], edit_end[e] = start, next_start
-                edit_rule[e] = _CITATION if inner < inner_end else _WHITESPACE
-                e += 1
+            start, next_start = lines.start[line], lines.start[line + 1]
+            if lines.verdict[line] != _KEPT:
+                num_edits = _add_edit(edits, num_edits, start, next_start, lines.verdict[line])
+            elif line < first_shown or line > last_shown:
+                rule = _CITATION if lines.inner_start[line] < lines.inner_end[line] else _WHITESPACE
+                num_edits = _add_edit(edits, num_edits, start, next_start, rule)
             else:
-                if start < inner:
-                    edit_start[e], edit_end[e], edit_rule[e] = start, inner, _WHITESPACE
-                    e += 1
-                if remove_citations:
-                    shown, shown_end = inner, inner_end
-                    if line == first_shown:
-                        shown = _skip_citations(data, inner, inner_end, classes)
-                    if line == last_shown:
-                        shown_end = _skip_citations_back(data, shown, inner_end, classes)
-                    if inner < shown:
-                        edit_start[e], edit_end[e], edit_rule[e] = inner, shown, _CITATION
-                        e += 1
-                    i = shown
-                    while i < shown_end:
-                        after = _citation_end(data, i, shown_end, classes)
-                        if after > i:
-                            edit_start[e], edit_end[e], edit_rule[e] = i, after, _CITATION
-                            e += 1
-                            i = after
-                        else:
-                            i += 1
-                    if shown_end < inner_end:
-                        edit_start[e], edit_end[e], edit_rule[e] = shown_end, inner_end, _CITATION
-                        e += 1
-                is_plain_break = next_start - inner_end == 1 and data[inner_end] == _NEWLINE
-                if inner_end < next_start and not (is_plain_break and line != last_shown):
-                    edit_start[e], edit_end[e], edit_rule[e] = inner_end, next_start, _WHITESPACE
-                    e += 1
-            if e > first_edit and first_shown <= line < last_shown and verdicts[line] == _KEPT:
-                edit_is_line_break[e - 1] = edit_end[e - 1] == next_start
-            for k in range(first_edit, e):
-                edit_text[k] = text
-                edit_start[k] -= text_start
-                edit_end[k] -= text_start
-    return e
+                num_edits = _edit_kept_line(
+                    data, classes, rules, lines, line, line == first_shown, line == last_shown, edits, num_edits
+                )
+        for e in range(first_edit, num_edits):
+            edit_text[e] = text
+            edits.start[e] -= text_start
+            edits.end[e] -= text_start
+    return num_edits
+
+
+@njit(nogil=True, cache=True)
+def _judge_line(
+    data: Bytes, start: int, end: int, classes: Classes, rules: _Rules, folded: Bytes
+) -> tuple[int, bool, bool, bool]:
+    """The verdict on a line, whether it says that the page has lorem ipsum or `{`, and whether it shows anything.
+
+    `folded` is overwritten.
+    """
+    num_words, longest_word = _measure_words(data, start, end, classes)
+    if 0 <= rules.max_word_chars < longest_word:
+        return _LONG_WORD, False, False, False
+    folded_end = _fold_line(data, start, end, classes, rules.remove_citations, folded)
+    if rules.require_end_mark and not _ends_with_mark(folded, folded_end):
+        return _NO_END_MARK, False, False, False
+    if num_words < rules.min_words:
+        return _TOO_FEW_WORDS, False, False, False
+    found = _find_phrases(folded, folded_end)
+    has_lorem_ipsum = found & _HAS_LOREM_IPSUM != 0
+    if rules.remove_javascript and found & _HAS_JAVASCRIPT:
+        return _JAVASCRIPT, has_lorem_ipsum, False, False
+    has_curly_bracket = found & _HAS_CURLY_BRACKET != 0
+    if rules.remove_policy and found & _HAS_POLICY:
+        return _POLICY, has_lorem_ipsum, has_curly_bracket, False
+    return _KEPT, has_lorem_ipsum, has_curly_bracket, skip_space(folded, 0, folded_end, classes) < folded_end
+
+
+@njit(nogil=True, cache=True)
+def _edit_kept_line(
+    data: Bytes,
+    classes: Classes,
+    rules: _Rules,
+    lines: _Lines,
+    line: int,
+    begins_text: bool,
+    ends_text: bool,
+    edits: _Edits,
+    num_edits: int,
+) -> int:
+    """Add the edits of a line that stays: whitespace and citations go, and a `\\n` follows unless it ends the text."""
+    start, inner, inner_end = lines.start[line], lines.inner_start[line], lines.inner_end[line]
+    next_start = lines.start[line + 1]
+    if start < inner:
+        num_edits = _add_edit(edits, num_edits, start, inner, _WHITESPACE)
+
+    if rules.remove_citations:
+        # at the ends of the text, the whitespace that citations leave goes with them
+        shown = _skip_citations(data, inner, inner_end, classes) if begins_text else inner
+        shown_end = _skip_citations_back(data, shown, inner_end, classes) if ends_text else inner_end
+        if inner < shown:
+            num_edits = _add_edit(edits, num_edits, inner, shown, _CITATION)
+        i = shown
+        while i < shown_end:
+            after = _citation_end(data, i, shown_end, classes)
+            if after > i:
+                num_edits = _add_edit(edits, num_edits, i, after, _CITATION)
+                i = after
+            else:
+                i += 1
+        if shown_end < inner_end:
+            num_edits = _add_edit(edits, num_edits, shown_end, inner_end, _CITATION)
+
+    is_plain_break = next_start - inner_end == 1 and data[inner_end] == _NEWLINE
+    if inner_end < next_start and (ends_text or not is_plain_break):
+        edits.is_line_break[num_edits] = not ends_text
+        num_edits = _add_edit(edits, num_edits, inner_end, next_start, _WHITESPACE)
+    return num_edits
+
+
+@njit(nogil=True, cache=True)
+def _add_edit(edits: _Edits, num_edits: int, start: int, end: int, rule: int) -> int:
+    edits.start[num_edits] = start
+    edits.end[num_edits] = end
+    edits.rule[num_edits] = rule
+    return num_edits + 1
 
 
 @njit(nogil=True, cache=True)
@@ -274,9 +317,9 @@ def _measure_words(data: Bytes, start: int, end: int, classes: Classes) -> tuple
 
 @njit(nogil=True, cache=True)
 def _starts_with(data: Bytes, start: int, end: int, phrase: Bytes) -> bool:
-    if end - start < phrase.shape[0]:
+    if end - start < len(phrase):
         return False
-    for k in range(phrase.shape[0]):
+    for k in range(len(phrase)):  # noqa: SIM110 (numba compiles no generator expressions)
         if data[start + k] != phrase[k]:
             return False
     return True
@@ -288,9 +331,9 @@ def _citation_end(data: Bytes, start: int, end: int, classes: Classes) -> int:
     if data[start] != _BRACKET:
         return start
     if _starts_with(data, start, end, _EDIT):
-        return start + _EDIT.shape[0]
+        return start + len(_EDIT)
     if _starts_with(data, start, end, _CITATION_NEEDED):
-        return start + _CITATION_NEEDED.shape[0]
+        return start + len(_CITATION_NEEDED)
     i = start + 1
     while i < end:
         code_point, width = code_point_at(data, i)
@@ -392,4 +435,4 @@ def _ends_with_mark(folded: Bytes, end: int) -> bool:
     last = folded[end - 1]
     if last == _DOT:
         return not (end >= 3 and folded[end - 2] == _DOT and folded[end - 3] == _DOT)
-    return last == 0x3F or last == 0x21 or last == 0x22 or last == 0x27
+    return last in _OTHER_END_MARKS

@@ -1,4 +1,4 @@
-"""Statistics of lines: those of `str.splitlines` (Gopher's bullets and ellipses), and those between `\\n` (FineWeb's)."""
+"""Statistics of lines: those of `str.splitlines` (Gopher's marks), and those between `\\n` (FineWeb's shapes)."""
 
 from dataclasses import dataclass
 
@@ -59,7 +59,7 @@ def _mark_lines(data: Bytes, offsets: Offsets, classes: Classes, counts: npt.NDA
             end = skip_space_back(data, start, end, classes)
             if start < end:
                 first, _ = code_point_at(data, start)
-                num_bullets += first == _BULLET or first == _HYPHEN
+                num_bullets += first in (_BULLET, _HYPHEN)
                 last, _ = code_point_before(data, end)
                 num_ellipses += last == _ELLIPSIS or (
                     end - start >= 3 and last == _DOT and data[end - 2] == _DOT and data[end - 3] == _DOT

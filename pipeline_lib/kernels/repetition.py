@@ -1,8 +1,8 @@
 """How much of a text repeats itself: paragraphs, lines and word n-grams, as datatrove counts them for Gopher's rules.
 
 Equality is that of 64-bit hashes. Two prunings change no result: a word n-gram can occur twice only if the
-(n-1)-grams at both its ends do; and a run of words can spell the same as another only if the first 16 bytes at which
-it starts are spelled at the start of another word too.
+(n-1)-grams at both its ends do; and a run of words can spell what another spells only if its first bytes stand at the
+start of another word too.
 """
 
 from dataclasses import dataclass
@@ -12,18 +12,17 @@ import numpy.typing as npt
 from numba import njit
 
 from pipeline_lib.kernels.arrow import Bytes, Offsets
-from pipeline_lib.kernels.unicode_tables import Classes, character_classes
+from pipeline_lib.kernels.unicode_tables import SPACE, Classes, character_classes
 from pipeline_lib.kernels.utf8 import (
     clear_table,
+    code_point_at,
     count_chars,
     find_or_insert,
     frozen,
     hash_bytes,
-    hash_more,
     mix,
     skip_space,
     skip_space_back,
-    skip_word,
     table_mask,
 )
 
@@ -40,8 +39,8 @@ _FIRST_REPEATED_ROW = 6 + len(TOP_NGRAMS)
 _NUM_ROWS = _FIRST_REPEATED_ROW + len(REPEATED_NGRAMS)
 
 _NEWLINE = 0x0A
-_WINDOW_BYTES = 16
-_EMPTY_HASH = np.uint64(0x9AE16A3B2F90404F)  # any state but 0, which NUL bytes would leave as it is
+_WINDOW_STEP, _LONGEST_WINDOW = 16, 48
+_TALLIES_PER_WORD = 8  # at least; with fewer, more words share a tally by chance
 _WORD_SHIFT = np.uint64(32)
 
 
@@ -92,8 +91,9 @@ def _count_repetition(data: Bytes, offsets: Offsets, classes: Classes, counts: n
     ids = np.empty(max_words + 1, np.int32)
     occurrences = np.empty(max_words, np.int32)
     candidates = np.empty(max_words, np.int32)
-    repeats = np.empty(max_words, np.bool_)
-    states = np.empty(max_words, np.uint64)
+    slots = np.empty(max_words, np.int32)
+    tallies = np.empty(table_mask(_TALLIES_PER_WORD // 2 * max_words) + 1, np.uint8)
+    shared = np.empty(max_words, np.uint8)
 
     for text in range(offsets.shape[0] - 1):
         start, end = offsets[text], offsets[text + 1]
@@ -111,11 +111,11 @@ def _count_repetition(data: Bytes, offsets: Offsets, classes: Classes, counts: n
                 first, times = _top_ngram(n, num_words, keys, values, ids, occurrences)
                 counts[6 + n - _SHORTEST_TOP, text] = times * (chars[first + n] - chars[first] + n - 1)
 
-        num_candidates = _find_candidates(packed, starts, num_words, keys, values, candidates, repeats, states)
+        num_candidates = _find_candidates(packed, starts, num_words, slots, tallies, candidates, shared)
         if num_candidates:
             for n in range(_SHORTEST_REPEATED, _LONGEST_REPEATED + 1):
                 counts[_FIRST_REPEATED_ROW + n - _SHORTEST_REPEATED, text] = _repeated_ngram_chars(
-                    n, packed, starts, chars, num_words, keys, values, candidates, num_candidates, repeats, states
+                    n, packed, starts, chars, num_words, keys, values, candidates, num_candidates, shared
                 )
 
 
@@ -123,7 +123,7 @@ def _count_repetition(data: Bytes, offsets: Offsets, classes: Classes, counts: n
 def _repeated_pieces(
     data: Bytes, start: int, end: int, min_newlines: int, keys: _Hashes, values: _Indices
 ) -> tuple[int, int, int]:
-    """Cut [start, end) at runs of at least `min_newlines` `\\n`: pieces, those that occurred before, their characters."""
+    """Cut [start, end) at `min_newlines` or more `\\n`: pieces, those that occurred before, the characters of those."""
     num_newlines = 0
     for i in range(start, end):
         num_newlines += data[i] == _NEWLINE
@@ -167,18 +167,26 @@ def _pack_words(
 
     starts, chars: where word w begins in `packed`, in bytes and in characters; one more entry says where the last ends.
     """
-    num_words = 0
+    num_words = num_bytes = num_chars = 0
     starts[0] = chars[0] = 0
-    i = skip_space(data, start, end, classes)
+    i = start
     while i < end:
-        word_end = skip_word(data, i, end, classes)
-        target = starts[num_words]
-        for k in range(word_end - i):
-            packed[target + k] = data[i + k]
-        starts[num_words + 1] = target + word_end - i
-        chars[num_words + 1] = chars[num_words] + count_chars(data, i, word_end)
+        code_point, width = code_point_at(data, i)
+        if not classes[code_point] & SPACE:
+            packed[num_bytes] = data[i]
+            for k in range(1, width):
+                packed[num_bytes + k] = data[i + k]
+            num_bytes += width
+            num_chars += 1
+        elif num_bytes > starts[num_words]:
+            num_words += 1
+            starts[num_words] = num_bytes
+            chars[num_words] = num_chars
+        i += width
+    if num_bytes > starts[num_words]:
         num_words += 1
-        i = skip_space(data, word_end, end, classes)
+        starts[num_words] = num_bytes
+        chars[num_words] = num_chars
     return num_words
 
 
@@ -257,34 +265,39 @@ def _find_candidates(
     packed: Bytes,
     starts: Offsets,
     num_words: int,
-    keys: _Hashes,
-    values: _Indices,
+    slots: _Indices,
+    tallies: Bytes,
     candidates: _Indices,
-    repeats: npt.NDArray[np.bool_],
-    states: _Hashes,
+    shared: npt.NDArray[np.uint8],
 ) -> int:
-    """The words at which an n-gram may begin that another n-gram spells; returns how many.
+    """The words at which an n-gram may begin that spells what another one spells; returns how many.
 
-    repeats[c]: whether the 16 bytes from candidate c's first on stand at the start of another word too. A candidate
-    without that can only share n-grams of fewer bytes. states[c] becomes the hash's state before its n-grams.
+    shared[c]: the first so many bytes from candidate c on, in steps of 16 up to 48, may also stand at another word's
+    start. Whoever shares them has the same hash, so an n-gram of more bytes surely spells what no other spells.
     """
-    mask = table_mask(num_words)
-    clear_table(keys, mask)
     for word in range(num_words):
-        repeats[word] = False
-    for word in range(num_words):
-        if starts[word] + _WINDOW_BYTES > starts[num_words]:
-            break
-        window = hash_bytes(packed, starts[word], starts[word] + _WINDOW_BYTES)
-        earlier = find_or_insert(keys, values, mask, window, word)
-        if earlier != word:
-            repeats[earlier] = repeats[word] = True
+        shared[word] = 0
+    num_sharing = num_words
+    for window in range(_WINDOW_STEP, _LONGEST_WINDOW + 1, _WINDOW_STEP):
+        mask = table_mask(_TALLIES_PER_WORD // 2 * num_sharing)
+        for slot in range(mask + 1):
+            tallies[slot] = 0
+        for word in range(num_words):
+            slots[word] = -1
+            if shared[word] == window - _WINDOW_STEP and starts[word] + window <= starts[num_words]:
+                slot = np.int64(hash_bytes(packed, starts[word], starts[word] + window) & np.uint64(mask))
+                slots[word] = slot
+                tallies[slot] = min(tallies[slot] + 1, 2)
+        num_sharing = 0
+        for word in range(num_words):
+            if slots[word] >= 0 and tallies[slots[word]] == 2:
+                shared[word] = window
+                num_sharing += 1
     num_candidates = 0
     for word in range(num_words - _SHORTEST_REPEATED + 1):
-        if repeats[word] or starts[word + _SHORTEST_REPEATED] - starts[word] < _WINDOW_BYTES:
+        if shared[word] or starts[word + _SHORTEST_REPEATED] - starts[word] < _WINDOW_STEP:
             candidates[num_candidates] = word
-            repeats[num_candidates] = repeats[word]
-            states[num_candidates] = _EMPTY_HASH
+            shared[num_candidates] = shared[word]
             num_candidates += 1
     return num_candidates
 
@@ -300,27 +313,21 @@ def _repeated_ngram_chars(
     values: _Indices,
     candidates: _Indices,
     num_candidates: int,
-    repeats: npt.NDArray[np.bool_],
-    states: _Hashes,
+    shared: npt.NDArray[np.uint8],
 ) -> int:
-    """Characters of n-grams that spell what an earlier one spelled, each beginning after the last such ended.
-
-    states[c]: the hash's state over the first n - 1 words from candidate c on (over none for the shortest n); over
-    n words afterwards.
-    """
+    """Characters of n-grams that spell what an earlier one spelled, each beginning after the last such ended."""
     mask = table_mask(num_candidates)
     clear_table(keys, mask)
     repeated_chars = 0
     free_from = 0  # words before this are part of a repeated n-gram
     for c in range(num_candidates):
-        word = np.int64(candidates[c])
+        word = int(candidates[c])
         if word + n > num_words:
             break
-        unhashed = word if n == _SHORTEST_REPEATED else word + n - 1
-        states[c] = hash_more(states[c], packed, starts[unhashed], starts[word + n])
-        if word < free_from or not (repeats[c] or starts[word + n] - starts[word] < _WINDOW_BYTES):
+        start, end = starts[word], starts[word + n]
+        if word < free_from or min(end - start, _LONGEST_WINDOW) >= shared[c] + _WINDOW_STEP:
             continue
-        if find_or_insert(keys, values, mask, mix(states[c]), c) != c:
+        if find_or_insert(keys, values, mask, hash_bytes(packed, start, end), c) != c:
             repeated_chars += chars[word + n] - chars[word]
             free_from = word + n
     return repeated_chars

@@ -19,6 +19,7 @@ from pipeline_lib.kernels.utf8 import code_point_at, code_point_before, frozen, 
 
 _NEWLINE = 0x0A
 _DOT = 0x2E
+_CLOSING = (0x22, 0x27, 0x29, 0x5D, 0x7D, 0xBB, 0x2019, 0x201D)  # " ' ) ] } » ’ ”
 
 
 def count_sentences(data: Bytes, offsets: Offsets) -> npt.NDArray[np.int64]:
@@ -50,7 +51,7 @@ def _count_sentences(data: Bytes, offsets: Offsets, classes: Classes, counts: np
 
 @njit(nogil=True, cache=True)
 def _has_newline(data: Bytes, start: int, end: int) -> bool:
-    for i in range(start, end):
+    for i in range(start, end):  # noqa: SIM110 (numba compiles no generator expressions)
         if data[i] == _NEWLINE:
             return True
     return False
@@ -70,7 +71,7 @@ def _shows_more_than_punctuation(data: Bytes, start: int, end: int, classes: Cla
 def _ends_sentence(data: Bytes, start: int, end: int, classes: Classes) -> bool:
     """Whether the word [start, end) ends a sentence if another follows."""
     last, width = code_point_before(data, end)
-    while _closes(last):
+    while last in _CLOSING:
         end -= width
         if end == start:
             return False
@@ -89,18 +90,4 @@ def _ends_sentence(data: Bytes, start: int, end: int, classes: Classes) -> bool:
     if end == start:
         return False
     before_letter, _ = code_point_before(data, end)
-    return classes[before_letter] & PUNCTUATION == 0
-
-
-@njit(nogil=True, cache=True)
-def _closes(code_point: int) -> bool:
-    return (
-        code_point == 0x22  # "
-        or code_point == 0x27  # '
-        or code_point == 0x29  # )
-        or code_point == 0x5D  # ]
-        or code_point == 0x7D  # }
-        or code_point == 0xBB  # »
-        or code_point == 0x2019  # ’
-        or code_point == 0x201D  # ”
-    )
+    return not classes[before_letter] & PUNCTUATION

@@ -40,7 +40,7 @@ _SHIFT32_13, _SHIFT32_16 = np.uint32(13), np.uint32(16)
 def permutations(num_permutations: int, seed: int) -> tuple[Values, Values]:
     """Factors (odd) and summands of h -> factor * h + summand mod 2^32, uint32 (num_permutations,) each.
 
-    The same as in datasketch 2, `MinHash(num_perm, seed, scheme="affine32")`; NumPy keeps RandomState's stream for good.
+    Those of datasketch 2, `MinHash(num_perm, seed, scheme="affine32")`; NumPy keeps RandomState's stream for good.
     """
     generator = np.random.RandomState(seed)
     factors = generator.randint(0, 1 << 31, num_permutations, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
@@ -164,17 +164,17 @@ def _read_words(
     in_word, in_number = False, False
     while filled < room:
         if position >= end:
-            kind, folded = SEPARATOR, np.int64(0)
+            kind, folded = SEPARATOR, 0
         else:
-            byte = np.int64(data[position])
+            byte = int(data[position])
             if byte < 128:
-                folded = np.int64(tables.ascii[byte])
+                folded = int(tables.ascii[byte])
                 kind = LETTER if folded >= 58 else SEPARATOR if folded == 0 else DIGIT
                 position += 1
             else:
                 code, length = _code_point(data, position, end)
-                kind = np.int64(tables.kinds[code])
-                folded = np.int64(tables.folded[code])
+                kind = int(tables.kinds[code])
+                folded = int(tables.folded[code])
                 position += length
         character = np.uint64(folded)
         if kind == LETTER:
@@ -182,7 +182,7 @@ def _read_words(
             high = (high + character) * _HIGH
             low = (low ^ (character * _WORD)) * _LOW
             in_word, in_number = True, False
-        elif kind == SEPARATOR or kind == SOLO:
+        elif kind in (SEPARATOR, SOLO):
             if in_word:
                 words[filled] = _mix(word)
                 text_words[filled, 0], text_words[filled, 1] = _mix(high), _mix(low)
@@ -215,13 +215,13 @@ def _read_words(
 @njit(nogil=True, cache=True)
 def _code_point(data: Bytes, position: int, end: int) -> tuple[int, int]:
     """Code point and length of the multi-byte character at `position`; (0, 1) where there is none."""
-    lead = np.int64(data[position])
+    lead = int(data[position])
     length = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
     if lead < 0xC0 or position + length > end:
         return 0, 1
     code = lead & (0x7F >> length)
     for at in range(position + 1, position + length):
-        byte = np.int64(data[at])
+        byte = int(data[at])
         if byte & 0xC0 != 0x80:
             return 0, 1
         code = (code << 6) | (byte & 0x3F)

@@ -40,8 +40,8 @@ FE56-FE57 FF01 FF0E FF1F FF61 10A56-10A57 10F55-10F59 10F86-10F89 11047-11048 11
 1DA88
 """
 
-# What datatrove 0.10 counts as punctuation besides the end marks: all of ASCII's, the control characters but tab and line
-# feed, and some more (the fullwidth digit one, U+FF11, is in its list and so in ours).
+# What datatrove 0.10 counts as punctuation besides the end marks: all of ASCII's, the control characters but tab and
+# line feed, and some more (the fullwidth digit one, U+FF11, is in its list and so in ours).
 _PUNCTUATION_RANGES = """
 00-08 0B-0C 0D-1F 21-2F 3A-40 5B-60 7B-7E 7F-9F AB B4 BB 2013-2014 2019 201C-201E 2026 2236 2501 25BA 3001 3008-300D
 3010-3011 FF05 FF08-FF09 FF0C FF11 FF1A-FF1B FF5E

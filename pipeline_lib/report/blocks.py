@@ -77,7 +77,7 @@ class Tile:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A document or a record, with what was decided over it. Lists of (name, value, is it code) in `details`."""
+    """A document or a record, and what was measured or decided over it as (name, value) in `details`."""
 
     url: str
     title: str = ""
@@ -122,10 +122,11 @@ class Pairs:
 
 @dataclass(frozen=True, kw_only=True)
 class Continuation:
-    """What the model wrote after a prompt."""
+    """What the model wrote after a prompt, and how."""
 
     prompt: str
     text: str
+    details: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

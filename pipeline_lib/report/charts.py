@@ -24,8 +24,12 @@ _ROOM_FOR_LABELS = 1.18  # of the longest bar
 def themes() -> dict[str, dict[str, Any]]:
     """Vega configurations by name. The palettes keep apart under the common kinds of colour blindness."""
     return {
-        "light": _theme(ink="#22252a", muted="#626a73", grid="#e8e6e1", palette=["#2f7d78", "#c4623a", "#3f6ea8", "#a8842c"]),
-        "dark": _theme(ink="#e6e4df", muted="#9aa3ab", grid="#31363c", palette=["#5fb3ab", "#e08a5f", "#7fa9de", "#d3b35c"]),
+        "light": _theme(
+            ink="#22252a", muted="#626a73", grid="#e8e6e1", palette=["#2f7d78", "#c4623a", "#3f6ea8", "#a8842c"]
+        ),
+        "dark": _theme(
+            ink="#e6e4df", muted="#9aa3ab", grid="#31363c", palette=["#5fb3ab", "#e08a5f", "#7fa9de", "#d3b35c"]
+        ),
     }
 
 
@@ -101,15 +105,20 @@ def bars(
 
 
 def stacked_bars(
-    rows: Rows, *, x: Measure, y: Channel, order: Sequence[str], segment: str, tones: tuple[str, str] = ("kept", "dropped")
+    rows: Rows, *, x: Measure, y: Channel, segment: str, tones: tuple[str, str] = ("kept", "dropped")
 ) -> dict[str, Any]:
-    """Horizontal bars of two tones, by the rows' `fate`; each row is one `segment` of a bar."""
+    """Horizontal bars of two tones, by the rows' `fate`; each row is one `segment` of a bar. Both in rows' order."""
     numbered = [{**row, "at": at} for at, row in enumerate(rows)]
     chart = (
         alt.Chart(_inline(numbered))
         .mark_bar(style="segment")
         .encode(
-            y=alt.Y(f"{y[0]}:N", title=y[1], sort=list(order), scale=alt.Scale(paddingInner=_BAR_PADDING)),
+            y=alt.Y(
+                f"{y[0]}:N",
+                title=y[1],
+                sort=list(dict.fromkeys(row[y[0]] for row in rows)),
+                scale=alt.Scale(paddingInner=_BAR_PADDING),
+            ),
             x=alt.X(f"{x[0]}:Q", title=x[1], stack="zero", axis=alt.Axis(format=_axis_format(x[2]))),
             color=alt.Color("fate:N", scale=alt.Scale(domain=list(tones))),
             order=alt.Order("at:Q"),
@@ -120,33 +129,41 @@ def stacked_bars(
 
 
 def histogram(
-    bins: Rows, *, x: str, y: str, line: float | None = None, number_format: str = "", tone: str = "kept", height: int = _HEIGHT
+    bins: Rows,
+    *,
+    x: str,
+    y: str,
+    lines: Sequence[float] = (),
+    number_format: str = ".4~g",
+    logarithmic: bool = False,
+    height: int = _HEIGHT,
 ) -> dict[str, Any]:
-    """Columns over the bins' `from` and `to` with their `count`; `line` draws a threshold across."""
-    columns = (
+    """Columns over the bins' `from` and `to` with their `count`; `lines` draws thresholds across."""
+    scale = alt.Scale(type="log" if logarithmic else "linear", zero=False, nice=False)
+    counted = (
         alt.Chart(_inline(bins))
-        .mark_bar(style=tone, binSpacing=1)
+        .mark_bar(style="kept", binSpacing=0.5)
         .encode(
             x=alt.X(
                 "from:Q",
-                bin="binned",
+                bin="binned" if not logarithmic else alt.Undefined,
                 title=x,
-                axis=alt.Axis(format=number_format, grid=False),
-                scale=alt.Scale(zero=False, nice=False),
+                axis=alt.Axis(format="~s" if logarithmic else "~g", grid=False),
+                scale=scale,
             ),
             x2="to:Q",
-            y=alt.Y("count:Q", title=y, axis=alt.Axis(format="~s")),
+            y=alt.Y("count:Q", title=y, axis=alt.Axis(format="~s", tickCount=4)),
             tooltip=_tooltip([("from", "From", number_format), ("to", "To", number_format), ("count", y, ",d")]),
         )
     )
-    if line is None:
-        return _finished(columns.properties(width="container", height=height))
-    mark = (
-        alt.Chart(_inline([{"line": line}]))
+    if not lines:
+        return _finished(counted.properties(width="container", height=height))
+    thresholds = (
+        alt.Chart(_inline([{"threshold": line} for line in lines]))
         .mark_rule(style="threshold")
-        .encode(x=alt.X("line:Q"), tooltip=_tooltip([("line", "Threshold", ".4~f")]))
+        .encode(x=alt.X("threshold:Q", title=x), tooltip=_tooltip([("threshold", "Threshold", number_format)]))
     )
-    return _finished(alt.layer(columns, mark).properties(width="container", height=height))
+    return _finished(alt.layer(counted, thresholds).properties(width="container", height=height))
 
 
 def columns(rows: Rows, *, x: Channel, y: Measure, hover: Sequence[Measure] = ()) -> dict[str, Any]:
@@ -155,7 +172,9 @@ def columns(rows: Rows, *, x: Channel, y: Measure, hover: Sequence[Measure] = ()
         alt.Chart(_inline(rows))
         .mark_bar(style="kept", cornerRadiusEnd=2)
         .encode(
-            x=alt.X(f"{x[0]}:N", title=x[1], sort=None, axis=alt.Axis(labelAngle=-40), scale=alt.Scale(paddingInner=0.12)),
+            x=alt.X(
+                f"{x[0]}:N", title=x[1], sort=None, axis=alt.Axis(labelAngle=-40), scale=alt.Scale(paddingInner=0.12)
+            ),
             y=alt.Y(f"{y[0]}:Q", title=y[1], axis=alt.Axis(format="~s", grid=True)),
             tooltip=_tooltip([(x[0], _name(x), None), y, *hover]),
         )
@@ -164,37 +183,67 @@ def columns(rows: Rows, *, x: Channel, y: Measure, hover: Sequence[Measure] = ()
 
 
 def curves(
-    rows: Rows, *, x: Measure, y: Measure, series: Sequence[str], points: Sequence[str] = (), height: int = 300
+    rows: Rows,
+    *,
+    x: Measure,
+    y: Measure,
+    series: Sequence[str],
+    dotted: str | None = None,
+    zero: bool = False,
+    height: int = 300,
 ) -> dict[str, Any]:
-    """Lines over a number, one a value of the rows' `series`; those of `points` also show each value as a dot."""
-    color = alt.Color("series:N", scale=alt.Scale(domain=list(series)), legend=alt.Legend() if len(series) > 1 else None)
+    """Lines over a number, one a value of the rows' `series`, with the values under the pointer.
+
+    Args:
+        dotted: the series whose every value is shown as a dot. zero: whether the vertical axis begins at 0.
+    """
+    legend = alt.Legend() if len(series) > 1 else None
     base = alt.Chart(_inline(rows)).encode(
-        x=alt.X(f"{x[0]}:Q", title=x[1], axis=alt.Axis(format=_axis_format(x[2]), grid=False), scale=alt.Scale(nice=False)),
-        y=alt.Y(f"{y[0]}:Q", title=y[1], scale=alt.Scale(zero=False), axis=alt.Axis(format=_axis_format(y[2]))),
-        color=color,
+        x=alt.X(
+            f"{x[0]}:Q", title=x[1], axis=alt.Axis(format=_axis_format(x[2]), grid=False), scale=alt.Scale(nice=False)
+        ),
+        y=alt.Y(f"{y[0]}:Q", title=y[1], scale=alt.Scale(zero=zero), axis=alt.Axis(format="~s" if zero else "~g")),
+        color=alt.Color("series:N", scale=alt.Scale(domain=list(series)), legend=legend),
     )
     hovered = alt.selection_point(name="hovered", nearest=True, on="pointerover", fields=[x[0]], empty=False)
-    tooltip = _tooltip([("series", "Series", None), x, y])
     layers = [base.mark_line(strokeWidth=1.8)]
-    if points:
-        of_points = alt.FieldOneOfPredicate(field="series", oneOf=list(points))
-        layers.append(base.transform_filter(of_points).mark_point(filled=True, size=36, opacity=1))
-    layers += [
-        base.mark_point(filled=True, size=60).encode(
-            opacity=alt.condition(hovered, alt.value(1), alt.value(0)), tooltip=tooltip
-        ).add_params(hovered),
-        base.transform_filter(hovered).mark_rule(style="guide").encode(y=alt.Y(), color=alt.Color(), tooltip=tooltip),
-    ]
+    if dotted is not None:
+        of_series = alt.FieldEqualPredicate(field="series", equal=dotted)
+        layers.append(base.transform_filter(of_series).mark_point(filled=True, size=40, opacity=1))
+    layers.append(
+        base.mark_point(filled=True, size=70)
+        .encode(
+            opacity=alt.condition(hovered, alt.value(1), alt.value(0)),
+            tooltip=_tooltip([("series", "Series", None), x, y]),
+        )
+        .add_params(hovered)
+    )
     return _finished(alt.layer(*layers).properties(width="container", height=height))
 
 
+def loss_curve(points: Rows) -> dict[str, Any]:
+    """Loss over steps, from rows of step, loss and series (training, validation)."""
+    return curves(
+        points,
+        x=("step", "Step", ",d"),
+        y=("loss", "Loss (nats per token)", ".4f"),
+        series=["training", "validation"],
+        dotted="validation",
+    )
+
+
 def intervals(rows: Rows, *, x: Measure, y: Channel) -> dict[str, Any]:
-    """Horizontal bars; where a row has `low` and `high`, an interval is drawn over its end."""
+    """Horizontal bars; where a row has `low` and `high`, that interval is drawn over its end.
+
+    Rows have `fate` (model, compressor), low, high (null: no interval), and `end`, behind which the value is written.
+    """
     field, title, number_format = x
     most = max((row.get("high") or row[field] for row in rows), default=0) or 1
     base = alt.Chart(_inline(rows)).encode(
         y=alt.Y(f"{y[0]}:N", title=y[1], sort=None, scale=alt.Scale(paddingInner=_BAR_PADDING)),
-        tooltip=_tooltip([(y[0], _name(y), None), x, ("low", "Interval from", number_format), ("high", "to", number_format)]),
+        tooltip=_tooltip(
+            [(y[0], _name(y), None), x, ("low", "Interval from", number_format), ("high", "to", number_format)]
+        ),
     )
     end = alt.X(f"{field}:Q", title=title, scale=alt.Scale(domain=[0, most * _ROOM_FOR_LABELS], nice=False))
     spans = base.transform_filter("isValid(datum.low)")
@@ -203,13 +252,15 @@ def intervals(rows: Rows, *, x: Measure, y: Channel) -> dict[str, Any]:
             x=end, color=alt.Color("fate:N", scale=alt.Scale(domain=["model", "compressor"]), legend=None)
         ),
         spans.mark_rule(style="interval").encode(x=alt.X("low:Q", title=title), x2="high:Q"),
-        base.mark_text(style="label").encode(x=alt.X("label_at:Q", title=title), text=alt.Text(f"{field}:Q", format=number_format or "")),
+        base.mark_text(style="label").encode(
+            x=alt.X("end:Q", title=title), text=alt.Text(f"{field}:Q", format=number_format or "")
+        ),
     )
     return _finished(chart.properties(width="container", height=alt.Step(_BAR_STEP + 8)))
 
 
 def png(specification: Mapping[str, Any], *, width: int = 760) -> bytes:
-    """The chart as a light picture on white, for places that show no scripts."""
+    """The chart as a light picture on white, for places that run no scripts."""
     theme = {**themes()["light"], "background": "white", "padding": 12}
     image: bytes = vl_convert.vegalite_to_png({**specification, "width": width}, config=theme, scale=2)
     return image
@@ -235,7 +286,9 @@ def _inline(rows: Rows) -> Any:
 def _tooltip(measures: Sequence[Measure]) -> list[Any]:
     # quantitative where numbers are formatted, else as it is
     return [
-        alt.Tooltip(f"{field}:Q", title=title, format=number_format) if number_format else alt.Tooltip(f"{field}:N", title=title)
+        alt.Tooltip(f"{field}:Q", title=title, format=number_format)
+        if number_format
+        else alt.Tooltip(f"{field}:N", title=title)
         for field, title, number_format in measures
     ]
 

@@ -64,9 +64,7 @@ def count_duplicates(dedup: PublishedStage) -> DuplicateFigures:
     )
 
 
-def duplicate_pairs(
-    inputs: Mapping[str, PublishedStage], *, number: int, seed: int, excerpt_chars: int
-) -> list[dict[str, Any]]:
+def duplicate_pairs(inputs: Mapping[str, PublishedStage], *, number: int, seed: int) -> list[dict[str, Any]]:
     """Removed documents beside the ones kept in their place, one of a cluster, near-duplicates before exact ones.
 
     Keys: rule, similarity, threshold, bands_shared, cluster_id, cluster_size, kept and removed (each: doc_id, url,
@@ -147,7 +145,11 @@ def _similarity_figure(figures: DuplicateFigures) -> Figure | None:
         name="similarity",
         title="Near-duplicates by similarity to the document kept",
         specification=charts.histogram(
-            bins, x="Jaccard similarity", y="Documents removed", line=figures.threshold, number_format=".2f"
+            bins,
+            x="Jaccard similarity",
+            y="Documents removed",
+            lines=[] if figures.threshold is None else [figures.threshold],
+            number_format=".2f",
         ),
         table=Table(
             columns=[Column(title="Similarity"), Column(title="Documents", numeric=True)],
@@ -189,12 +191,8 @@ def _pair(pair: Mapping[str, Any], excerpt_chars: int) -> Pair:
         title=f"{pair['rule']}, similarity {pair['similarity']:.3f}",
         details=details if pair["rule"] == _NEAR else details[1:],
         sides=(
-            Side(
-                verdict="kept", url=one_line(pair["kept"]["url"], _URL_CHARS), segments=kept, tone="kept"
-            ),
-            Side(
-                verdict="removed", url=one_line(pair["removed"]["url"], _URL_CHARS), segments=removed, tone="dropped"
-            ),
+            Side(verdict="kept", url=one_line(pair["kept"]["url"], _URL_CHARS), segments=kept, tone="kept"),
+            Side(verdict="removed", url=one_line(pair["removed"]["url"], _URL_CHARS), segments=removed, tone="dropped"),
         ),
     )
 

@@ -1,6 +1,7 @@
 """The funnel: what went into each stage, what came out, and what was dropped by which reason."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline_lib.report import charts
@@ -29,6 +30,8 @@ STAGES = (
 )
 # Stages that decide which documents are in the corpus; the others measure, or use it.
 _DECIDING = ("extract", "judge", "dedup", "corpus")
+_MAX_BARS = 24
+_MINUS = "\u2212"
 
 
 def in_order(names: Mapping[str, Any]) -> list[str]:
@@ -36,181 +39,185 @@ def in_order(names: Mapping[str, Any]) -> list[str]:
     return sorted(names, key=lambda name: (STAGES.index(name) if name in STAGES else len(STAGES), name))
 
 
-def funnel_rows(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
-    """One row a stage, in the order of the walk, of JSON values.
+@dataclass(frozen=True, kw_only=True)
+class StageFlow:
+    """What one stage took, gave and dropped. `reasons`: largest first."""
 
-    Keys: stage, unit_in, in, unit_out, out, dropped, dropped_ratio (of in), reasons (counts, largest first),
-    published_bytes (of all its files, compressed as they are), seconds (of work).
-    """
-    rows = []
-    for name in in_order(manifests):
-        manifest = manifests[name]
-        account = manifest.account
-        dropped = sum(account.dropped.values())
-        rows.append(
-            {
-                "stage": name,
-                "unit_in": account.unit_in,
-                "in": account.documents_in,
-                "unit_out": account.unit_out,
-                "out": account.documents_out,
-                "dropped": dropped,
-                "dropped_ratio": dropped / account.documents_in if account.documents_in else 0.0,
-                "reasons": dict(_largest_first(account.dropped)),
-                "published_bytes": sum(record.bytes for record in manifest.files()),
-                "seconds": manifest.seconds,
-            }
-        )
-    return rows
+    stage: str
+    taken: int
+    unit_in: str
+    given: int
+    unit_out: str
+    reasons: Mapping[str, int]
+    published_bytes: int
+    seconds: float
+
+    @property
+    def dropped(self) -> int:
+        return sum(self.reasons.values())
 
 
-def reason_rows(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
-    """One row a stage and reason: stage, reason, count, ratio (of what went into the stage)."""
+def stage_flows(manifests: Mapping[str, Manifest]) -> list[StageFlow]:
+    """The stages in the order of the walk."""
     return [
-        {"stage": row["stage"], "reason": reason, "count": number, "ratio": number / row["in"]}
-        for row in funnel_rows(manifests)
-        for reason, number in row["reasons"].items()
+        StageFlow(
+            stage=name,
+            taken=manifests[name].account.documents_in,
+            unit_in=manifests[name].account.unit_in,
+            given=manifests[name].account.documents_out,
+            unit_out=manifests[name].account.unit_out,
+            reasons=dict(sorted(manifests[name].account.dropped.items(), key=lambda item: (-item[1], item[0]))),
+            published_bytes=sum(record.bytes for record in manifests[name].files()),
+            seconds=manifests[name].seconds,
+        )
+        for name in in_order(manifests)
+    ]
+
+
+def funnel_rows(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
+    """One row a stage, for a table of another program.
+
+    Keys: stage, in, unit_in, out, unit_out, dropped, dropped_percent (of in), reasons (one line of text, largest
+    first), published_bytes (of all its files), seconds (of work).
+    """
+    return [
+        {
+            "stage": flow.stage,
+            "in": flow.taken,
+            "unit_in": flow.unit_in,
+            "out": flow.given,
+            "unit_out": flow.unit_out,
+            "dropped": flow.dropped,
+            "dropped_percent": round(100 * flow.dropped / flow.taken, 2) if flow.taken else 0.0,
+            "reasons": ", ".join(f"{reason}: {number:,}" for reason, number in flow.reasons.items() if number),
+            "published_bytes": flow.published_bytes,
+            "seconds": flow.seconds,
+        }
+        for flow in stage_flows(manifests)
     ]
 
 
 def funnel_section(manifests: Mapping[str, Manifest], volumes: Mapping[str, Volume]) -> Section:
     """Charts of what the deciding stages dropped, and a table of every stage."""
-    rows = funnel_rows(manifests)
-    deciding = [row for row in rows if row["stage"] in _DECIDING]
-    blocks: list[Block] = []
-    if deciding:
-        blocks.append(Figures(figures=[_funnel_figure(deciding), *_reasons_figure(deciding)]))
-    blocks.append(_stage_table(rows, volumes))
+    flows = stage_flows(manifests)
+    deciding = [flow for flow in flows if flow.stage in _DECIDING]
+    figures = [figure for figure in (_funnel_figure(deciding), _reasons_figure(deciding)) if figure is not None]
+    blocks: list[Block] = [Figures(figures=figures)] if figures else []
     return Section(
         name="funnel",
         title="Funnel",
         summary="At every stage, what went in is what came out plus what was dropped, reason by reason.",
-        blocks=blocks,
+        blocks=[*blocks, _stage_table(flows, volumes)],
     )
 
 
-def _funnel_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
+def _funnel_figure(flows: Sequence[StageFlow]) -> Figure | None:
+    if not flows:
+        return None
     bars = []
-    for row in rows:
-        bars.append({"stage": row["stage"], "fate": "kept", "count": row["out"], "reason": "kept"})
+    for flow in flows:
+        bars.append({"stage": flow.stage, "fate": "kept", "count": flow.given, "reason": "kept"})
         bars += [
-            {"stage": row["stage"], "fate": "dropped", "count": number, "reason": reason}
-            for reason, number in row["reasons"].items()
+            {"stage": flow.stage, "fate": "dropped", "count": number, "reason": reason}
+            for reason, number in flow.reasons.items()
             if number
         ]
     return Figure(
         name="funnel",
         title="Kept and dropped, stage by stage",
         specification=charts.stacked_bars(
-            bars,
-            x=("count", "Records or documents", ",d"),
-            y=("stage", None),
-            order=[row["stage"] for row in rows],
-            segment="reason",
+            bars, x=("count", "Records or documents", ",d"), y=("stage", None), segment="reason"
         ),
         note="Extraction takes WARC records, of which requests and metadata are no pages; the others take documents.",
         table=Table(
-            columns=[Column(title="Stage"), *(Column(title=title, numeric=True) for title in ("In", "Kept", "Dropped"))],
+            columns=[
+                Column(title="Stage"),
+                *(Column(title=title, numeric=True) for title in ("In", "Kept", "Dropped")),
+            ],
             rows=[
-                Row(cells=[Cell(text=row["stage"]), *(Cell(text=count(row[key])) for key in ("in", "out", "dropped"))])
-                for row in rows
+                Row(
+                    cells=[
+                        Cell(text=flow.stage),
+                        *(Cell(text=count(number)) for number in (flow.taken, flow.given, flow.dropped)),
+                    ]
+                )
+                for flow in flows
             ],
         ),
         wide=True,
     )
 
 
-def _reasons_figure(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
+def _reasons_figure(flows: Sequence[StageFlow]) -> Figure | None:
+    """Of documents only: most WARC records are requests and metadata, and would dwarf all else."""
     reasons = [
-        {"reason": reason, "stage": row["stage"], "count": number, "ratio": number / row["in"]}
-        for row in rows
-        if row["unit_in"] == "documents"
-        for reason, number in row["reasons"].items()
+        {"reason": reason, "stage": flow.stage, "count": number, "ratio": number / flow.taken}
+        for flow in flows
+        if flow.unit_in == "documents"
+        for reason, number in flow.reasons.items()
         if number
     ]
-    reasons.sort(key=lambda each: (-each["count"], each["stage"], each["reason"]))
+    reasons.sort(key=lambda row: -int(row["count"]))
     if not reasons:
-        return []
-    return [
-        Figure(
-            name="reasons",
-            title="Why documents were dropped",
-            specification=charts.bars(
-                reasons,
-                x=("count", "Documents", ",d"),
-                y=("reason", None),
-                hover=[("stage", "Stage", None), ("ratio", "Of the stage's input", ".2%")],
-                tone="dropped",
-            ),
-            table=Table(
-                columns=[
-                    Column(title="Reason"),
-                    Column(title="Stage"),
-                    Column(title="Documents", numeric=True),
-                    Column(title="Of its input", numeric=True),
-                ],
-                rows=[
-                    Row(
-                        cells=[
-                            Cell(text=each["reason"], code=True),
-                            Cell(text=each["stage"]),
-                            Cell(text=count(each["count"])),
-                            Cell(text=share(each["ratio"], 1)),
-                        ]
-                    )
-                    for each in reasons
-                ],
-            ),
-            wide=True,
-        )
-    ]
+        return None
+    return Figure(
+        name="reasons",
+        title="Why documents were dropped",
+        specification=charts.bars(
+            reasons[:_MAX_BARS],
+            x=("count", "Documents", ",d"),
+            y=("reason", None),
+            hover=[("stage", "Stage", None), ("ratio", "Of what went in", ".2%")],
+            tone="dropped",
+        ),
+        note=f"The {_MAX_BARS} largest of {len(reasons)} reasons." if len(reasons) > _MAX_BARS else "",
+        table=Table(
+            columns=[
+                Column(title="Reason"),
+                Column(title="Stage"),
+                Column(title="Documents", numeric=True),
+                Column(title="Of what went in", numeric=True),
+            ],
+            rows=[
+                Row(
+                    cells=[
+                        Cell(text=str(row["reason"]), code=True),
+                        Cell(text=str(row["stage"])),
+                        Cell(text=count(row["count"])),
+                        Cell(text=share(row["ratio"], 1)),
+                    ]
+                )
+                for row in reasons
+            ],
+        ),
+        wide=True,
+    )
 
 
-def _stage_table(rows: Sequence[Mapping[str, Any]], volumes: Mapping[str, Volume]) -> Table:
-    listed = []
-    for row in rows:
-        volume = volumes.get(row["stage"])
-        listed.append(
+def _stage_table(flows: Sequence[StageFlow], volumes: Mapping[str, Volume]) -> Table:
+    rows = []
+    for flow in flows:
+        volume = volumes.get(flow.stage)
+        rows.append(
             Row(
                 cells=[
-                    Cell(text=row["stage"]),
-                    Cell(text=_counted(row["in"], row["unit_in"])),
-                    Cell(text=_counted(row["out"], row["unit_out"])),
-                    Cell(
-                        text=count(row["dropped"]) if row["dropped"] else "",
-                    ),
-                    Cell(
-                        text=share(row["dropped"], row["in"]) if row["dropped"] else "",
-                        bar=row["dropped_ratio"] if row["dropped"] else None,
-                        tone="dropped",
-                    ),
+                    Cell(text=flow.stage),
+                    Cell(text=f"{count(flow.taken)} {flow.unit_in}"),
+                    Cell(text=f"{count(flow.given)} {flow.unit_out}"),
+                    *_dropped_cells(flow.dropped, flow.taken),
                     Cell(text=size(volume.bytes_in) if volume else ""),
                     Cell(text=size(volume.bytes_out) if volume else ""),
-                    Cell(text=duration(row["seconds"])),
+                    Cell(text=duration(flow.seconds)),
                 ]
             )
         )
-        if len(row["reasons"]) == 0:
-            continue
-        for reason, number in row["reasons"].items():
-            num_bytes = volume.dropped.get(reason) if volume else None
-            listed.append(
-                Row(
-                    inner=True,
-                    cells=[
-                        Cell(text=reason, code=True),
-                        Cell(text=""),
-                        Cell(text=""),
-                        Cell(text=count(number)),
-                        Cell(text=share(number, row["in"]), bar=number / row["in"] if row["in"] else 0, tone="dropped"),
-                        Cell(text="" if num_bytes is None else f"\u2212{size(num_bytes)}"),
-                        Cell(text=""),
-                        Cell(text=""),
-                    ],
-                )
-            )
+        rows += [
+            _inner_row(reason, number, flow.taken, volume.dropped.get(reason) if volume else None)
+            for reason, number in flow.reasons.items()
+            if number
+        ]
         if volume is not None and volume.edited:
-            listed.append(_edited_row(volume.edited))
+            rows.append(_inner_row("edits in texts", 0, flow.taken, volume.edited))
     return Table(
         title="All stages",
         columns=[
@@ -223,34 +230,32 @@ def _stage_table(rows: Sequence[Mapping[str, Any]], volumes: Mapping[str, Volume
             Column(title="Bytes out", numeric=True),
             Column(title="Work", numeric=True),
         ],
-        rows=listed,
+        rows=rows,
         note=(
             "Bytes are compressed WARC records on their way into extraction, and UTF-8 text from there on. "
-            "Work is the sum over all parts, so with several workers more than the time that passed."
+            "Work is added up over all parts: with several workers it is more than the time that passed."
         ),
     )
 
 
-def _edited_row(num_bytes: int) -> Row:
+def _inner_row(reason: str, number: int, taken: int, num_bytes: int | None) -> Row:
+    lost = "" if num_bytes is None else f"{_MINUS if num_bytes >= 0 else '+'}{size(abs(num_bytes))}"
     blank = Cell(text="")
     return Row(
         inner=True,
         cells=[
-            Cell(text="edits in kept documents"),
+            Cell(text=reason, code=True),
             blank,
             blank,
+            *_dropped_cells(number, taken),
             blank,
-            blank,
-            Cell(text=f"\u2212{size(num_bytes)}"),
-            blank,
+            Cell(text=lost),
             blank,
         ],
     )
 
 
-def _counted(number: int, unit: str) -> str:
-    return f"{count(number)} {unit}"
-
-
-def _largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+def _dropped_cells(number: int, taken: int) -> list[Cell]:
+    if not number:
+        return [Cell(text=""), Cell(text="")]
+    return [Cell(text=count(number)), Cell(text=share(number, taken), bar=number / taken, tone="dropped")]

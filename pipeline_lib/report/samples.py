@@ -22,22 +22,25 @@ _SHOWN = ("url", "title", "language", "text")
 
 
 def sample_rows(
-    inputs: Mapping[str, PublishedStage], *, num_kept: int, num_per_rule: int, seed: int, excerpt_chars: int
+    inputs: Mapping[str, PublishedStage], *, num_samples: int = 12, seed: int = 0, excerpt_chars: int = 300
 ) -> list[dict[str, Any]]:
-    """Documents as rows of JSON values: first kept ones, then dropped ones by rule, the rule that drops most first.
+    """At most `num_samples` documents as rows of JSON values, for a table of another program.
 
-    Keys: verdict (kept, dropped), doc_id, url, title, language, rule, value, threshold, evidence (null for kept ones),
-    text (an excerpt: of the final text where kept, else of the extracted one).
+    Half are kept ones; then dropped ones, one for each of the rules that drop most.
+    Keys: verdict (kept, dropped), doc_id, url, title, language, text (an excerpt: of the final text where kept, else of
+    the extracted one), rule, value, threshold, evidence (null for kept ones).
     """
-    return [
-        *kept_rows(inputs, number=num_kept, seed=seed, excerpt_chars=excerpt_chars),
-        *dropped_rows(inputs, per_rule=num_per_rule, seed=seed, excerpt_chars=excerpt_chars),
-    ]
+    kept = kept_rows(inputs, number=(num_samples + 1) // 2, seed=seed, excerpt_chars=excerpt_chars)
+    dropped = dropped_rows(
+        inputs, per_rule=1, seed=seed, excerpt_chars=excerpt_chars, max_rules=num_samples - len(kept)
+    )
+    return [*kept, *dropped]
 
 
 def kept_rows(
     inputs: Mapping[str, PublishedStage], *, number: int, seed: int, excerpt_chars: int
 ) -> list[dict[str, Any]]:
+    """Documents of the corpus, of both splits."""
     if "corpus" not in inputs:
         return []
     corpus = inputs["corpus"]
@@ -58,8 +61,9 @@ def kept_rows(
 
 
 def dropped_rows(
-    inputs: Mapping[str, PublishedStage], *, per_rule: int, seed: int, excerpt_chars: int
+    inputs: Mapping[str, PublishedStage], *, per_rule: int, seed: int, excerpt_chars: int, max_rules: int | None = None
 ) -> list[dict[str, Any]]:
+    """Documents that the judge dropped, `per_rule` of each rule, those of the rule that drops most first."""
     if "judge" not in inputs or "extract" not in inputs:
         return []
     drawn = draw(
@@ -72,7 +76,8 @@ def dropped_rows(
     if drawn is None:
         return []
     dropped = inputs["judge"].manifest.account.dropped
-    decisions = sorted(drawn.to_pylist(), key=lambda row: -dropped.get(row["rule"], 0))
+    rules = sorted(drawn["rule"].unique().to_pylist(), key=lambda rule: (-dropped.get(rule, 0), rule))[:max_rules]
+    decisions = [row for rule in rules for row in drawn.to_pylist() if row["rule"] == rule]
     found = read_drawn(
         inputs["extract"], "documents", DOCUMENTS, _SHOWN, [(row[PART], row["doc_id"]) for row in decisions]
     )
@@ -132,18 +137,14 @@ def dropped_groups(rows: Sequence[Mapping[str, Any]], dropped: Mapping[str, int]
 
 
 def _measured(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    details = [
-        (name, value(row[name], digits=6)) for name in ("value", "threshold") if row[name] is not None
-    ]
+    details = [(name, value(row[name], digits=6)) for name in ("value", "threshold") if row[name] is not None]
     if row["evidence"] is not None:
         details.append(("evidence", row["evidence"]))
     return [*details, ("language", row["language"] or "unknown")]
 
 
 def _sample(row: Mapping[str, Any], details: Sequence[tuple[str, str]]) -> Sample:
-    return Sample(
-        url=row["url"], title=row["title"], text=row["text"], details=[*details, ("document", row["doc_id"])]
-    )
+    return Sample(url=row["url"], title=row["title"], text=row["text"], details=[*details, ("document", row["doc_id"])])
 
 
 def _shown(row: Mapping[str, Any], excerpt_chars: int) -> dict[str, Any]:

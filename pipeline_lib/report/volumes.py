@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline_lib.filters.parameters import SIGNALS
+from pipeline_lib.report.readings import number
 from storage.manifests import PublishedStage
-from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, REJECTED_RECORDS, SOURCES
+from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, REJECTED_RECORDS, SOURCES, signals_schema
+
+_DROPPING = {"judge": ("decisions", DECISIONS), "dedup": ("duplicates", DUPLICATES)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,71 +28,64 @@ class Volume:
 def measure_volumes(inputs: Mapping[str, PublishedStage]) -> dict[str, Volume]:
     """Bytes by stage, as far as the stages are there: compressed WARC bytes up to extraction, then UTF-8 text.
 
-    Texts are measured and let go part by part.
+    How long a text is, the signals say: no text is read.
     """
     volumes: dict[str, Volume] = {}
     if "fetch" in inputs:
-        warc_bytes = sum(
-            pc.sum(inputs["fetch"].read("sources", part, SOURCES, columns=["bytes"])["bytes"]).as_py() or 0
-            for part in inputs["fetch"].part_names
-            if inputs["fetch"].has("sources", part)
+        source_bytes = sum(
+            pc.sum(inputs["fetch"].read("sources", record.part, SOURCES, columns=["bytes"])["bytes"]).as_py() or 0
+            for record in inputs["fetch"].manifest.files("sources")
         )
-        volumes["fetch"] = Volume(bytes_in=warc_bytes, bytes_out=warc_bytes)
-    if "extract" not in inputs:
+        volumes["fetch"] = Volume(bytes_in=source_bytes, bytes_out=source_bytes)
+    if "extract" not in inputs or "signals" not in inputs:
         return volumes
+    extract, signals = inputs["extract"], inputs["signals"]
     warc_bytes, text_bytes, rejected = 0, 0, Counter[str]()
-    judged, duplicates = Counter[str](), Counter[str]()
-    extract = inputs["extract"]
+    dropped = {name: Counter[str]() for name in _DROPPING if name in inputs}
     for part in extract.part_names:
-        documents = _document_bytes(extract, part)
-        text_bytes += pc.sum(documents["bytes"]).as_py() or 0
+        documents = extract.read("documents", part, DOCUMENTS, columns=["warc_length"])
         warc_bytes += pc.sum(documents["warc_length"]).as_py() or 0
+        measured = signals.read("signals", part, signals_schema(list(SIGNALS)), columns=["doc_id", "num_bytes"])
+        text_bytes += round(pc.sum(measured["num_bytes"]).as_py() or 0)
         if extract.has("rejected", part):
             records = extract.read("rejected", part, REJECTED_RECORDS, columns=["reason", "warc_length"])
             rejected.update(_sums(records["reason"], records["warc_length"]))
-        if "judge" in inputs and inputs["judge"].has("decisions", part):
-            decisions = inputs["judge"].read("decisions", part, DECISIONS, columns=["doc_id", "rule"])
-            judged.update(_sums(decisions["rule"], _bytes_of(decisions["doc_id"], documents)))
-        if "dedup" in inputs and inputs["dedup"].has("duplicates", part):
-            removed = inputs["dedup"].read("duplicates", part, DUPLICATES, columns=["doc_id", "rule"])
-            duplicates.update(_sums(removed["rule"], _bytes_of(removed["doc_id"], documents)))
+        for name, counted in dropped.items():
+            table, schema = _DROPPING[name]
+            if inputs[name].has(table, part):
+                rows = inputs[name].read(table, part, schema, columns=["doc_id", "rule"])
+                counted.update(_sums(rows["rule"], _bytes_of(rows["doc_id"], measured)))
     volumes["extract"] = Volume(
         bytes_in=warc_bytes + sum(rejected.values()), bytes_out=text_bytes, dropped=dict(rejected)
     )
-    for name, dropped in (("judge", judged), ("dedup", duplicates)):
-        if name in inputs:
-            left = text_bytes - sum(dropped.values())
-            volumes[name] = Volume(bytes_in=text_bytes, bytes_out=left, dropped=dict(dropped))
-            text_bytes = left
-    if "corpus" in inputs:
-        corpus_bytes = _corpus_bytes(inputs["corpus"])
-        if corpus_bytes is not None:
-            volumes["corpus"] = Volume(bytes_in=text_bytes, bytes_out=corpus_bytes, edited=text_bytes - corpus_bytes)
+    for name, counted in dropped.items():
+        left = text_bytes - sum(counted.values())
+        volumes[name] = Volume(bytes_in=text_bytes, bytes_out=left, dropped=dict(counted))
+        text_bytes = left
+    corpus_bytes = _corpus_bytes(inputs["corpus"]) if "corpus" in inputs else None
+    if corpus_bytes is not None:
+        volumes["corpus"] = Volume(bytes_in=text_bytes, bytes_out=corpus_bytes, edited=text_bytes - corpus_bytes)
     return volumes
 
 
-def _document_bytes(extract: PublishedStage, part: str) -> pa.Table:
-    """Documents of a part as (doc_id, warc_length, bytes); the text does not outlive the call."""
-    documents = extract.read("documents", part, DOCUMENTS, columns=["doc_id", "warc_length", "text"])
-    num_bytes = pc.binary_length(documents["text"]).cast(pa.int64())
-    return documents.drop_columns("text").append_column("bytes", num_bytes)
-
-
-def _bytes_of(doc_ids: pa.ChunkedArray, documents: pa.Table) -> pa.ChunkedArray:
+def _bytes_of(doc_ids: pa.ChunkedArray, measured: pa.Table) -> pa.ChunkedArray:
     """0 for a document that is not there."""
-    rows = pc.index_in(doc_ids, value_set=documents["doc_id"].combine_chunks())
-    return pc.coalesce(documents["bytes"].take(rows), pa.scalar(0, pa.int64()))
+    rows = pc.index_in(doc_ids, value_set=measured["doc_id"].combine_chunks())
+    return pc.coalesce(measured["num_bytes"].take(rows), pa.scalar(0.0))
 
 
 def _sums(keys: pa.ChunkedArray, numbers: pa.ChunkedArray) -> dict[str, int]:
     grouped = pa.table({"key": keys, "number": numbers}).group_by("key").aggregate([("number", "sum")])
-    return {row["key"]: row["number_sum"] for row in grouped.to_pylist()}
+    return {row["key"]: round(row["number_sum"]) for row in grouped.to_pylist()}
 
 
 def _corpus_bytes(corpus: PublishedStage) -> int | None:
-    counted = [
-        part.metrics.get(split, {}).get("bytes")
-        for part in corpus.manifest.parts
-        for split in ("train", "validation")
-    ]
-    return None if any(number is None for number in counted) else sum(counted)
+    """None where a part does not say."""
+    total = 0
+    for part in corpus.manifest.parts:
+        for split in ("train", "validation"):
+            num_bytes = number(part.metrics, split, "bytes")
+            if num_bytes is None:
+                return None
+            total += round(num_bytes)
+    return total

@@ -24,15 +24,12 @@ def tokenizer_json(model: bytes) -> str:
         ValueError: the ids are not those of SentencePiece.
     """
     tokenizer = Tokenizer(model)
-    vocab_size = tokenizer.identity.vocab_size
     vocab = {piece: token for token, piece in enumerate(tokenizer.pieces)}
-    special = [piece for token, piece in enumerate(tokenizer.pieces) if tokenizer.is_special(token)]
+    special = [piece for token, piece in enumerate(tokenizer.pieces) if tokenizer.is_special[token]]
     learned = {
-        tokenizer.pieces[token]: token
-        for token in range(vocab_size)
-        if not tokenizer.is_special(token)
-        and not tokenizer.is_byte(token)
-        and tokenizer.pieces[token] not in USER_SYMBOLS
+        piece: token
+        for piece, token in vocab.items()
+        if not (tokenizer.is_special[token] or tokenizer.is_byte[token] or piece in USER_SYMBOLS)
     }
     fast = FastTokenizer(
         models.BPE(vocab=vocab, merges=_merges(learned), unk_token=UNK, fuse_unk=True, byte_fallback=True)

@@ -17,7 +17,7 @@ def bytes_per_token(documents: pa.Table, tokenizer: Tokenizer) -> dict[str, Any]
     Counted are the tokens of the text, not `<s>` and `</s>`. More bytes per token means a better fit; null stands
     where there is no text.
     """
-    _, offsets = tokenizer.encode_documents(documents["text"])
+    _, offsets = tokenizer.encode_column(documents["text"])
     counted = pa.table(
         {
             "language": documents["language"],

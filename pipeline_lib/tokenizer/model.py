@@ -46,9 +46,17 @@ class Tokenizer:
             eos_id=self._processor.eos_id(),
             pad_id=self._processor.pad_id(),
         )
-        self.pieces: list[str] = self._processor.id_to_piece(list(range(self.identity.vocab_size)))
+        every_id = list(range(self.identity.vocab_size))
+        self.pieces: list[str] = self._processor.id_to_piece(every_id)
+        # special: of no text (`<unk>` and the control symbols); byte: one byte of a character without a piece
+        self.is_special = np.array(self._processor.is_control(every_id)) | np.array(
+            self._processor.is_unknown(every_id)
+        )
+        self.is_byte = np.array(self._processor.is_byte(every_id))
         crossing = [piece for piece in self.pieces if SPACE in piece.lstrip(SPACE) or _holds_user_symbol(piece)]
-        if crossing or self.decode(self.encode(_PROBE)) != _PROBE:
+        probe = self.encode(_PROBE)
+        changed = self.decode(probe) != _PROBE or self.token_bytes()[probe].sum() != len(_PROBE.encode())
+        if crossing or changed:
             raise ValueError(
                 "this SentencePiece model normalises text, or has pieces across spaces or line breaks"
                 f"{f' ({crossing[0]!r})' if crossing else ''}; train one with `gristmill train-tokenizer`"
@@ -65,7 +73,7 @@ class Tokenizer:
         text: str = self._processor.decode(known)
         return text
 
-    def encode_documents(self, texts: pa.Array | pa.ChunkedArray) -> tuple[Ids, npt.NDArray[np.int64]]:
+    def encode_column(self, texts: pa.Array | pa.ChunkedArray) -> tuple[Ids, npt.NDArray[np.int64]]:
         """The ids of each document, from `<s>` to `</s>`.
 
         Returns:
@@ -88,21 +96,10 @@ class Tokenizer:
 
         A text's ids have as many bytes as the text, except that a U+2581 in it counts as the space it becomes.
         """
-        lengths = [len(piece.replace(SPACE, " ").encode()) for piece in self.pieces]
-        for token in range(self.identity.vocab_size):
-            if self.is_special(token):
-                lengths[token] = 0
-            elif self._processor.is_byte(token):
-                lengths[token] = 1
-        return np.array(lengths, np.int32)
-
-    def is_special(self, token: int) -> bool:
-        """Whether the id is of no text: `<unk>`, or a control symbol."""
-        return bool(self._processor.is_control(token) or self._processor.is_unknown(token))
-
-    def is_byte(self, token: int) -> bool:
-        """Whether the id is of one byte of a character without a piece."""
-        return bool(self._processor.is_byte(token))
+        lengths = np.array([len(piece.replace(SPACE, " ").encode()) for piece in self.pieces], np.int32)
+        lengths[self.is_byte] = 1
+        lengths[self.is_special] = 0
+        return lengths
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

@@ -28,10 +28,10 @@ class TokenizerParameters:
     character_coverage: float = 0.9995
 
     def __post_init__(self) -> None:
-        if not 320 <= self.vocab_size <= 1 << 20:
+        if not 272 <= self.vocab_size <= 1 << 20:
             raise ValueError(
-                f"vocab_size={self.vocab_size}: expected 320 (256 bytes, the special pieces and a few letters) to "
-                f"{1 << 20}"
+                f"vocab_size={self.vocab_size}: expected at least 272 (256 bytes, 14 special pieces, two characters) and "
+                f"at most {1 << 20}"
             )
         if self.sample_bytes < 1:
             raise ValueError(f"sample_bytes={self.sample_bytes}: a tokenizer cannot be trained on nothing")

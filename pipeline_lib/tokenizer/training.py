@@ -69,6 +69,8 @@ def train_model(texts: Iterable[str], parameters: TokenizerParameters) -> bytes:
             minloglevel=2,
         )
     except RuntimeError as error:
+        if "required_chars" not in str(error):
+            raise
         raise CorpusTooSmall(
             f"vocab_size={parameters.vocab_size} does not hold the characters of this text ({error}); "
             "raise tokenizer.vocab_size or lower tokenizer.character_coverage"

@@ -12,13 +12,13 @@ from pipeline_lib.kernels.c4_lines import EDIT_RULES, LineEdits, line_edits
 POLICY = ["terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies"]
 CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
 
-pieces = st.sampled_from(
-    [*POLICY, "Terms Of Use", "use coo\u212aies", "use cook\u0130es", "JavaScript", "Lorem IPSUM", "lorem[1] ipsum", "{"]
-    + ["[1]", "[]", "[edit]", "[Edit]", "[citation needed]", "[٣]", "[1", "[[2]]", "[1 ]", "three words here", "x", "12345678"]
-    + [".", "...", "?", '"', "'", "。", " ", " ", "  ", "\u00a0", "\t", "\u200b", "\x00", "\u0301", "猫", "שלום"]
-    + ["\n", "\n", "\n\n", "\r\n", "\r", "\x0b", "\x85", "\u2028", "\u2029", "\x1c"]
+PIECES = (
+    "Terms Of Use|privacy policy|cookie policy|uses cookies|use of cookies|use coo\u212aies|use cook\u0130es"
+    "|JavaScript|Lorem IPSUM|lorem[1] ipsum|{|three words here|x|12345678|.|...|?|\"|'|。|猫|שלום|\u0301|\u200b|\x00"
+    "|[1]|[]|[edit]|[Edit]|[citation needed]|[٣]|[1|[[2]]|[1 ]"
+    "| | |  |\u00a0|\t|\n|\n|\n\n|\r\n|\r|\x0b|\x85|\u2028|\u2029|\x1c"
 )
-texts = st.lists(pieces | st.characters(codec="utf-8"), max_size=30).map("".join)
+texts = st.lists(st.sampled_from(PIECES.split("|")) | st.characters(codec="utf-8"), max_size=30).map("".join)
 
 
 @dataclass(frozen=True)

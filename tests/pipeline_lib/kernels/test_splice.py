@@ -26,7 +26,9 @@ def sliced(text: str, edits: list[tuple[int, int, str]]) -> str:
 
 @settings(deadline=None)  # the first example compiles
 @given(st.lists(edited_documents(), max_size=5))
-def test_splicing_is_slicing_from_the_last_edit_to_the_first(documents: list[tuple[str, list[tuple[int, int, str]]]]) -> None:
+def test_splicing_is_slicing_from_the_last_edit_to_the_first(
+    documents: list[tuple[str, list[tuple[int, int, str]]]],
+) -> None:
     column = pa.array(["cut off", *(text for text, _ in documents)], pa.large_string()).slice(1)
     starts, ends, replacements, counts = [], [], [], [0]
     for text, edits in documents:

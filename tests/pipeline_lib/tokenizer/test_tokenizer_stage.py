@@ -100,7 +100,7 @@ def test_the_first_bytes_are_those_in_hash_order_and_of_parts_as_of_the_whole(ro
         )
 
     expected, total = [], 0
-    for digest, doc_id, text in sorted(rows):
+    for _, doc_id, text in sorted(rows):
         if total < max_bytes:
             expected.append(doc_id)
         total += len(text)
@@ -110,10 +110,11 @@ def test_the_first_bytes_are_those_in_hash_order_and_of_parts_as_of_the_whole(ro
 
 
 def test_many_small_parts_give_the_sample_of_the_whole(publish_corpus):
-    whole = publish_corpus((TRAIN, {}), key="whole")
-    parts = publish_corpus(*[({number: text}, {}) for number, text in TRAIN.items()], key="parts")
-    for max_bytes in (1, 400, 2500, 1 << 20):
+    texts = dict(list(TRAIN.items())[:20])
+    whole = publish_corpus((texts, {}), key="whole")
+    parts = publish_corpus(*[({number: text}, {}) for number, text in texts.items()], key="parts")
+    for max_bytes in (1, 150, 700, 1 << 20):
         expected = sample_documents(whole, "train", max_bytes=max_bytes, seed=3)
         found = sample_documents(parts, "train", max_bytes=max_bytes, seed=3)
         assert found["doc_id"].to_pylist() == expected["doc_id"].to_pylist()
-        assert pc.sum(pc.binary_length(found["text"])).as_py() >= min(max_bytes, sum(map(len, TRAIN.values())))
+        assert pc.sum(pc.binary_length(found["text"])).as_py() >= min(max_bytes, sum(map(len, texts.values())))

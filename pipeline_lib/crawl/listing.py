@@ -1,0 +1,294 @@
+"""Which WARC files a run reads: from what a person names, files, folders, globs, URLs and lists, to a list of sources.
+
+A list of paths is what Common Crawl publishes for each crawl (`crawl-data/<crawl>/warc.paths.gz`). Everything that can
+be wrong with what was named is found here, before any work starts.
+"""
+
+import gzip
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import fsspec
+
+from storage.digests import file_digest
+from storage.manifests import MissingStage, PublishedStage
+
+STORE_SCHEME = "store:"
+UNKNOWN_SIZE = -1
+
+_WARC_SUFFIXES = (".warc.gz", ".warc")
+_LIST_SUFFIXES = (".paths.gz", ".paths")
+_LAYOUT_ROOT = "crawl-data/"
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+_ENTITY_TAGS = ("ETag", "etag", "Content-MD5", "md5Hash", "md5", "checksum")
+_TIMES = ("LastModified", "Last-Modified", "last_modified", "mtime", "updated", "created")
+
+
+class SourceError(ValueError):
+    """What was named as source cannot be read; the message says which, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarcSource:
+    """One WARC file: where it is, and what it is called everywhere.
+
+    Attributes:
+        url: absolute local path, fsspec URL, or `store:` and a path inside the store.
+        warc_path: logical path, the same on every machine; from `crawl-data/` on where the file's path has that.
+        num_bytes: -1 where the server does not say.
+        fingerprint: `sha256:` of local files; what the server has to tell versions apart (entity tag, else size and
+            time of change) of others.
+    """
+
+    url: str
+    warc_path: str
+    num_bytes: int
+    fingerprint: str
+
+
+def list_sources(paths: Sequence[str], files: int | None = None, base_url: str | None = None) -> list[WarcSource]:
+    """The WARC files that `paths` stand for, each once.
+
+    They are in the order of `paths`; those of folders and globs are sorted, those of path lists in the list's order.
+
+    Args:
+        paths: local files, folders or globs, fsspec URLs of any of these, or lists (`*.paths.gz`, `*.paths`).
+        files: take only the first so many; None takes all.
+        base_url: what the entries of path lists are relative to. Without it: what stands before `crawl-data/` in the
+            list's own address, or else the folder that the list is in.
+
+    Raises:
+        SourceError: a file is missing, a glob, folder or list is empty, or two files have the same logical path.
+    """
+    urls = list(dict.fromkeys(url for path in paths for url in _expand(path, base_url)))
+    logical = _logical_paths(urls)
+    names = Counter(logical.values())
+    for url in urls:
+        if names[logical[url]] > 1:
+            same = [other for other in urls if logical[other] == logical[url]]
+            raise SourceError(
+                f"{' and '.join(same)} would both be called {logical[url]!r}: documents could not be told apart. "
+                "Name one of them, or put the files into folders of different names."
+            )
+    taken = urls if files is None else urls[:files]
+    return [_source(url, logical[url]) for url in taken]
+
+
+def check_paths(paths: Sequence[str], base_url: str | None = None) -> int:
+    """Check what a person named without reading any WARC file; the number of files it stands for.
+
+    Raises:
+        SourceError: as `list_sources`, except for the entries of path lists, which are not looked for.
+    """
+    urls: set[str] = set()
+    for path in paths:
+        expanded = _expand(path, base_url)
+        if expanded == [_absolute(path)]:
+            _describe(expanded[0], with_digest=False)
+        urls.update(expanded)
+    return len(urls)
+
+
+def sources_from_crawl(stage: PublishedStage) -> list[WarcSource]:
+    """The WARC files of a published crawl stage, in the order of its path list.
+
+    Raises:
+        MissingStage: the list names a file that the stage did not publish.
+    """
+    with stage.local_file("paths") as listed:
+        entries = _entries(listed.read_bytes(), str(listed))
+    published = {record.path: record for record in stage.manifest.files("warc")}
+    folder = stage.manifest.address.folder
+    sources = []
+    for entry in entries:
+        record = published.get(f"warc/{entry}")
+        if record is None:
+            raise MissingStage(f"{folder}: the path list names {entry}, which the stage did not publish; run it again")
+        sources.append(
+            WarcSource(
+                url=f"{STORE_SCHEME}{folder}/{record.path}",
+                warc_path=entry,
+                num_bytes=record.bytes,
+                fingerprint=f"sha256:{record.sha256}",
+            )
+        )
+    return sources
+
+
+def is_local(url: str) -> bool:
+    return not url.startswith(STORE_SCHEME) and not _SCHEME.match(url)
+
+
+def describe(url: str) -> tuple[int, str]:
+    """Size in bytes and fingerprint of a file that is not in the store, the fingerprint of a local one left empty.
+
+    Raises:
+        SourceError: there is no such file, or it cannot be looked at.
+    """
+    return _describe(url, with_digest=False)
+
+
+def _source(url: str, warc_path: str) -> WarcSource:
+    num_bytes, fingerprint = _describe(url, with_digest=True)
+    return WarcSource(url=url, warc_path=warc_path, num_bytes=num_bytes, fingerprint=fingerprint)
+
+
+def _describe(url: str, with_digest: bool) -> tuple[int, str]:
+    if is_local(url):
+        path = Path(url)
+        if not path.is_file():
+            raise SourceError(_missing(url))
+        try:
+            return path.stat().st_size, f"sha256:{file_digest(path)}" if with_digest else ""
+        except OSError as error:
+            raise SourceError(f"{url} cannot be read: {error}") from error
+    information = _information(url)
+    if information.get("type") == "directory":
+        raise SourceError(_missing(url))
+    size = information.get("size")
+    num_bytes = UNKNOWN_SIZE if size is None else int(size)
+    for key in _ENTITY_TAGS:
+        if information.get(key):
+            tag = str(information[key]).strip('"')
+            return num_bytes, f"etag:{tag}"
+    changed = next((str(information[key]) for key in _TIMES if information.get(key)), "unknown time")
+    return num_bytes, f"size:{num_bytes} changed:{changed}"
+
+
+def _information(url: str) -> Mapping[str, Any]:
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+        found: Mapping[str, Any] = filesystem.info(path)
+    except FileNotFoundError as error:
+        raise SourceError(_missing(url)) from error
+    except ImportError as error:
+        raise SourceError(f"{url} cannot be read: {error}") from error
+    except Exception as error:
+        raise SourceError(f"{url} cannot be reached: {type(error).__name__}: {error}") from error
+    return found
+
+
+def _missing(url: str) -> str:
+    hint = "check the path"
+    if _LAYOUT_ROOT in url:
+        hint += "; if it comes from a list of paths, set base_url to what its entries are relative to"
+        hint += " (of Common Crawl: https://data.commoncrawl.org/)"
+    return f"{url}: there is no such file; {hint}"
+
+
+def _expand(path: str, base_url: str | None) -> list[str]:
+    """The files that one path stands for; not checked to be there unless it took a look to find them."""
+    url = _absolute(path)
+    if url.startswith(STORE_SCHEME):
+        raise SourceError(f"{path}: name files by their path or URL; what is in the store is found by stage")
+    if is_local(url):
+        local = Path(url)
+        if local.is_dir():
+            found = sorted(str(each) for each in local.rglob("*") if each.name.endswith(_WARC_SUFFIXES))
+            return _not_empty(found, f"{path}: the folder holds no file named *.warc.gz or *.warc")
+        is_glob = not local.exists() and any(sign in url for sign in "*?[")
+    else:
+        is_glob = any(sign in url for sign in "*[") or ("?" in url and not url.startswith("http"))
+    if is_glob:
+        return _not_empty(_glob(url), f"{path}: no file matches")
+    if urlsplit(url).path.endswith(_LIST_SUFFIXES):
+        content = _content(url)
+        root = _root_of_list(url) if base_url is None else _absolute(base_url).rstrip("/")
+        entries = _not_empty(_entries(content, path), f"{path}: the list of paths is empty")
+        return [entry if _is_absolute(entry) else f"{root}/{entry}" for entry in entries]
+    return [url]
+
+
+def _not_empty(found: list[str], complaint: str) -> list[str]:
+    if not found:
+        raise SourceError(complaint)
+    return found
+
+
+def _glob(url: str) -> list[str]:
+    try:
+        filesystem, pattern = fsspec.core.url_to_fs(url)
+        found = [str(each) for each in filesystem.glob(pattern)]
+        if is_local(url):
+            return sorted(each for each in found if Path(each).is_file())
+        return sorted(filesystem.unstrip_protocol(each) for each in found)
+    except Exception as error:
+        raise SourceError(f"{url} cannot be listed: {type(error).__name__}: {error}") from error
+
+
+def _content(url: str) -> bytes:
+    _describe(url, with_digest=False)
+    try:
+        with fsspec.open(url, "rb") as stream:
+            content: bytes = stream.read()
+            return content
+    except Exception as error:
+        raise SourceError(f"{url} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _entries(content: bytes, place: str) -> list[str]:
+    """The lines of a list of paths, gzipped or not."""
+    try:
+        text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise SourceError(f"{place}: not a list of paths, plain or gzipped: {error}") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _root_of_list(url: str) -> str:
+    before, found, _ = url.rpartition(f"/{_LAYOUT_ROOT}")
+    return before if found else url.rpartition("/")[0]
+
+
+def _is_absolute(entry: str) -> bool:
+    return entry.startswith("/") or _SCHEME.match(entry) is not None
+
+
+def _absolute(path: str) -> str:
+    """A URL as it is, a local path made absolute: workers may have another working directory."""
+    path = path.removeprefix("file://")
+    if _SCHEME.match(path) or path.startswith(STORE_SCHEME):
+        return path
+    return str(Path(path).expanduser().absolute())
+
+
+def _logical_paths(urls: Sequence[str]) -> dict[str, str]:
+    """For each URL its path from `crawl-data/` on; of those without, the path below their deepest common folder."""
+    logical: dict[str, str] = {}
+    others: dict[str, tuple[str, ...]] = {}
+    for url in urls:
+        parts = _path_parts(url)
+        path = "/".join(parts)
+        start = f"/{path}".rfind(f"/{_LAYOUT_ROOT}")
+        if start >= 0:
+            logical[url] = path[start:]
+        else:
+            others[url] = parts
+    num_shared = 0
+    if others:
+        folders = [parts[:-1] for parts in others.values()]
+        num_shared = sum(1 for _ in _common_prefix(folders))
+    for url, parts in others.items():
+        logical[url] = "/".join(parts[num_shared:])
+    return logical
+
+
+def _path_parts(url: str) -> tuple[str, ...]:
+    """Host and path of a URL, or a local path, in parts; without the query, which may hold a signature."""
+    if is_local(url):
+        return PurePosixPath(url).parts
+    split = urlsplit(url)
+    return (split.scheme, split.netloc, *(part for part in split.path.split("/") if part))
+
+
+def _common_prefix(folders: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    for parts in zip(*folders, strict=False):
+        if len(set(parts)) > 1:
+            return
+        yield parts[0]

@@ -1,0 +1,47 @@
+"""One spelling for what looks the same: what text goes through before anything counts, compares or trains on it."""
+
+import re
+import unicodedata
+
+_LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_SPACES = re.compile(r"[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+# C0 and C1 controls except tab and newline, soft hyphen, zero-width space, word joiner and byte order mark, bidirectional
+# overrides and isolates, surrogates, noncharacters. The zero-width joiners stay: Persian and Indic text, emoji need them.
+_UNWANTED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+    "\ud800-\udfff\ufdd0-\ufdef\ufff9-\ufffb"
+    + "".join(f"{chr(plane * 0x10000 + 0xFFFE)}{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(17))
+    + "]"
+)
+_TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
+_BLANK_LINES = re.compile(r"\n{3,}")
+_WHITE = re.compile(r"\s+")
+
+
+def normalize(text: str) -> str:
+    """Normalised text; normalising it again changes nothing.
+
+    - Unicode normal form C;
+    - every line end (CR LF, CR, form feed, NEL, the line and paragraph separators) becomes LF;
+    - every other space (no-break, thin, ideographic) becomes a plain space;
+    - invisible characters go: controls except tab and LF, soft hyphens, zero-width spaces, marks of direction, lone
+      surrogates, noncharacters;
+    - U+2581, with which SentencePiece writes a space and which it therefore cannot give back, becomes `_`;
+    - spaces at line ends go, more than one blank line becomes one, and so do lines and spaces around the text, except
+      the indentation of its first line.
+    """
+    if not text.isascii():
+        text = _LINE_ENDS.sub("\n", text)
+        text = _SPACES.sub(" ", text)
+        text = _UNWANTED.sub("", text).replace("\u2581", "_")
+        # last, since taking characters out brings others together that compose
+        text = unicodedata.normalize("NFC", text)
+    else:
+        text = _UNWANTED.sub("", _LINE_ENDS.sub("\n", text))
+    text = _TRAILING.sub("", text)
+    return _BLANK_LINES.sub("\n\n", text).strip("\n")
+
+
+def single_line(text: str, max_chars: int) -> str:
+    """Normalised text on one line, white space collapsed, cut to `max_chars` characters: for titles."""
+    return _WHITE.sub(" ", normalize(text)).strip()[:max_chars].rstrip()

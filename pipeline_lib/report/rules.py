@@ -1,0 +1,192 @@
+"""The rules that documents were judged by, and how the signals that they look at are distributed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import TypeAdapter
+
+from pipeline_lib.filters.conditions import Bound, Condition
+from pipeline_lib.filters.parameters import SIGNALS, FilterParameters
+from pipeline_lib.report import charts
+from pipeline_lib.report.blocks import Cell, Column, Figure, Figures, Row, Table
+from pipeline_lib.report.drawing import draw
+from pipeline_lib.report.quantities import count, share, value
+from pipeline_lib.report.readings import number
+from storage.manifests import Manifest, PublishedStage
+from storage.schemas import signals_schema
+
+_NUM_BINS = 40
+_ALLOWED = {"<": "at least", "<=": "more than", ">": "at most"}
+_LARGE = 60  # a signal that spans more than this factor is drawn on a logarithmic axis
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distribution:
+    """A signal over the drawn documents: counts between edges, and the thresholds of its rules in that range."""
+
+    signal: str
+    edges: Sequence[float]
+    counts: Sequence[int]
+    thresholds: Sequence[float]
+    logarithmic: bool
+    median: float
+
+
+def conditions_of(judge: Manifest) -> tuple[Condition, ...]:
+    """The conditions that a judge stage asked, in order, from the parameters that it recorded."""
+    recorded = {name: each for name, each in judge.parameters.items() if name != "identity"}
+    return TypeAdapter(FilterParameters).validate_python(recorded).conditions()
+
+
+def draw_signals(signals: PublishedStage, names: Sequence[str], *, number: int, seed: int) -> pa.Table | None:
+    """The named signals of `number` documents, drawn by a seeded hash."""
+    schema = signals_schema(list(SIGNALS))
+    tables = (
+        (record.part, signals.read("signals", record.part, schema, columns=["doc_id", *names]))
+        for record in signals.manifest.files("signals")
+    )
+    return draw(tables, number=number, seed=seed, purpose="report signals")
+
+
+def distribution(signal: str, values: npt.NDArray[np.float64], thresholds: Sequence[float]) -> Distribution | None:
+    """A histogram that shows the middle 99 % of the values, and the thresholds where they are not far away.
+
+    What is beyond is counted in the first and last bin. None where all values are equal, or there are none.
+    """
+    values = values[np.isfinite(values)]
+    if not len(values) or values.min() == values.max():
+        return None
+    low, high = (float(edge) for edge in np.quantile(values, [0.005, 0.995]))
+    if low == high:
+        low, high = float(values.min()), float(values.max())
+    span = high - low
+    near = [line for line in thresholds if low - span <= line <= high + span]
+    low, high = min([low, *near]), max([high, *near])
+    logarithmic = low >= 0 and high > _LARGE * max(1.0, low)
+    if logarithmic:
+        low = max(1.0, low)
+        edges = np.geomspace(low, high, _NUM_BINS + 1)
+    else:
+        edges = np.linspace(low, high, _NUM_BINS + 1)
+    edges[0], edges[-1] = low, high  # not what rounding left of them
+    counts, _ = np.histogram(np.clip(values, low, high), edges)
+    return Distribution(
+        signal=signal,
+        edges=edges.tolist(),
+        counts=counts.tolist(),
+        thresholds=sorted(set(near)),
+        logarithmic=logarithmic,
+        median=float(np.median(values)),
+    )
+
+
+def distribution_figures(
+    judge: Manifest, signals: PublishedStage, *, num_documents: int, max_figures: int, seed: int
+) -> Figures | None:
+    """Charts of the signals whose rules drop most."""
+    dropped = judge.account.dropped
+    thresholds: dict[str, list[float]] = {}
+    weights: dict[str, int] = {}
+    for condition in conditions_of(judge):
+        if isinstance(condition, Bound) and condition.signal in SIGNALS:
+            thresholds.setdefault(condition.signal, []).append(condition.threshold)
+            weights[condition.signal] = weights.get(condition.signal, 0) + dropped.get(condition.rule, 0)
+    names = sorted(thresholds, key=lambda name: -weights[name])
+    drawn = draw_signals(signals, names, number=num_documents, seed=seed)
+    if drawn is None:
+        return None
+    figures: list[Figure] = []
+    for name in names:
+        found = distribution(name, drawn[name].to_numpy(), thresholds[name])
+        if found is not None and len(figures) < max_figures:
+            figures.append(_distribution_figure(found, drawn.num_rows, signals.manifest.account.documents_in))
+    return Figures(figures=figures) if figures else None
+
+
+def rules_table(judge: Manifest) -> Table:
+    """Every rule with its threshold, the documents that break it, and those that it was the first to drop."""
+    documents = judge.account.documents_in
+    broken = _broken(judge)
+    rows = []
+    for condition in conditions_of(judge):
+        first = judge.account.dropped.get(condition.rule, 0)
+        num_broken = broken.get(condition.rule)
+        rows.append(
+            Row(
+                cells=[
+                    Cell(text=condition.rule, code=True),
+                    Cell(text=_requirement(condition)),
+                    Cell(text=count(num_broken)),
+                    Cell(
+                        text="" if num_broken is None else share(num_broken, documents),
+                        bar=None if num_broken is None or not documents else num_broken / documents,
+                        tone="dropped",
+                    ),
+                    Cell(text=count(first)),
+                ]
+            )
+        )
+    return Table(
+        title="Rules, in the order in which they are asked",
+        columns=[
+            Column(title="Rule"),
+            Column(title="A document stays with"),
+            Column(title="Break it", numeric=True),
+            Column(title="Of all judged"),
+            Column(title="Dropped by it", numeric=True),
+        ],
+        rows=rows,
+        note="A document is dropped by the first rule that it breaks; it may break others too.",
+    )
+
+
+def _broken(judge: Manifest) -> dict[str, int]:
+    broken: dict[str, int] = {}
+    for part in judge.parts:
+        for rule in part.metrics.get("broken", {}):
+            broken[rule] = broken.get(rule, 0) + int(number(part.metrics, "broken", rule) or 0)
+    return broken
+
+
+def _requirement(condition: Condition) -> str:
+    if isinstance(condition, Bound):
+        return f"{condition.signal} {_ALLOWED[condition.comparison]} {value(condition.threshold)}"
+    return f"{condition.column} one of {', '.join(condition.allowed)}"
+
+
+def _distribution_figure(found: Distribution, drawn: int, documents: int) -> Figure:
+    bins: list[dict[str, Any]] = [
+        {"from": found.edges[bin], "to": found.edges[bin + 1], "count": counted}
+        for bin, counted in enumerate(found.counts)
+    ]
+    return Figure(
+        name=f"signal-{found.signal}",
+        title=found.signal.replace("_", " "),
+        specification=charts.histogram(
+            bins, x=found.signal, y="Documents", lines=found.thresholds, logarithmic=found.logarithmic, height=150
+        ),
+        table=Table(
+            columns=[Column(title=title, numeric=True) for title in ("From", "To", "Documents")],
+            rows=[
+                Row(
+                    cells=[
+                        Cell(text=value(each["from"])),
+                        Cell(text=value(each["to"])),
+                        Cell(text=count(each["count"])),
+                    ]
+                )
+                for each in bins
+                if each["count"]
+            ],
+        ),
+        note=(
+            f"Median {value(found.median)}; threshold {' and '.join(value(line) for line in found.thresholds)}."
+            if found.thresholds
+            else f"Median {value(found.median)}; the threshold is outside this range."
+        )
+        + (f" {count(drawn)} of {count(documents)} documents." if drawn < documents else ""),
+    )

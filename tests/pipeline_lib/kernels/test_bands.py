@@ -1,0 +1,139 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline_lib.kernels.bands import band_keys, judge_in_order, roots, unite_equal, unite_pairs
+
+without_deadline = settings(deadline=None)  # the first example compiles the kernels
+
+
+@without_deadline
+@given(st.lists(st.lists(st.integers(0, 1), min_size=6, max_size=6), min_size=1, max_size=12))
+def test_documents_share_a_band_key_exactly_where_they_agree_in_the_band(rows):
+    signatures = np.array(rows, np.uint32)
+    keys = np.zeros((3, len(rows)), np.uint64)
+    band_keys(signatures, 3, keys)
+    for (band, i), (other, j) in itertools.product(itertools.product(range(3), range(len(rows))), repeat=2):
+        agree = band == other and rows[i][2 * band : 2 * band + 2] == rows[j][2 * band : 2 * band + 2]
+        assert (keys[band, i] == keys[other, j]) == agree
+
+
+@without_deadline
+@given(st.lists(st.integers(0, 5), max_size=30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29))))
+def test_a_root_is_the_smallest_of_all_that_hang_together(values, pairs):
+    pairs = [(one, other) for one, other in pairs if max(one, other) < len(values)]
+    members = [i for i, value in enumerate(values) if value > 0]
+    parents = np.arange(len(values))
+    unite_equal(np.array(values, np.uint64) << np.uint64(60), np.array(members, np.int64), parents)
+    unite_pairs(*np.array(pairs, np.int64).reshape(-1, 2).T.copy(), parents)
+
+    groups = [{i} for i in range(len(values))]
+    equal = [(i, j) for i in members for j in members if values[i] == values[j]]
+    for one, other in equal + pairs:
+        if groups[one] is not groups[other]:
+            groups[one] |= groups[other]
+            for member in groups[other]:
+                groups[member] = groups[one]
+    assert roots(parents).tolist() == [min(group) for group in groups]
+
+
+# small sets over few elements, so that all similarities occur; band keys from few values, so that all numbers of
+# shared bands occur
+document = st.tuples(st.sets(st.integers(1, 9), min_size=1), st.lists(st.integers(1, 3), min_size=4, max_size=4))
+
+
+def judged(documents, threshold, max_candidates):
+    keys = np.array([bands for _, bands in documents], np.uint64).reshape(-1, 4).T
+    keys = (keys * np.uint64(0x9E3779B97F4A7C15)) ^ (np.arange(4, dtype=np.uint64)[:, None] << np.uint64(50))
+    sizes = np.array([len(shingles) for shingles, _ in documents], np.int64)
+    shingles = np.array([value for shingles, _ in documents for value in sorted(shingles)], np.uint64)
+    return judge_in_order(
+        np.ascontiguousarray(keys), shingles, np.cumsum(sizes) - sizes, sizes, threshold, max_candidates
+    )
+
+
+def jaccard(one, other):
+    return len(one[0] & other[0]) / len(one[0] | other[0])
+
+
+def bands_shared(one, other):
+    return sum(left == right for left, right in zip(one[1], other[1], strict=True))
+
+
+@without_deadline
+@given(st.lists(document, max_size=12), st.sampled_from([0.2, 0.5, 0.6, 0.75, 0.8, 1.0]))
+def test_removals_are_those_of_comparing_every_candidate_with_every_kept_one(documents, threshold):
+    verdicts = judged(documents, threshold, max_candidates=256)
+    kept: list[int] = []
+    edges = []
+    for i, each in enumerate(documents):
+        similar = [
+            (-jaccard(each, documents[j]), j)
+            for j in kept
+            if bands_shared(each, documents[j]) and jaccard(each, documents[j]) >= threshold
+        ]
+        edges += [(j, i) for _, j in similar]
+        if not similar:
+            kept.append(i)
+            assert (verdicts.kept_by[i], verdicts.similarity[i], verdicts.bands_shared[i]) == (-1, 0, 0)
+            continue
+        negated, witness = min(similar)
+        assert verdicts.kept_by[i] == witness
+        assert verdicts.similarity[i] == -negated
+        assert verdicts.bands_shared[i] == bands_shared(each, documents[witness])
+    clusters = np.arange(len(documents))
+    unite_pairs(*np.array(edges, np.int64).reshape(-1, 2).T.copy(), clusters)
+    assert verdicts.clusters.tolist() == roots(clusters).tolist()
+    assert verdicts.verified == len(edges)
+    assert verdicts.not_compared == verdicts.full_keys == 0
+
+
+@without_deadline
+@given(st.lists(document, max_size=12), st.integers(1, 3))
+def test_a_bound_on_candidates_loses_removals_but_never_makes_a_wrong_one(documents, max_candidates):
+    verdicts = judged(documents, 0.5, max_candidates)
+    for i, j in enumerate(verdicts.kept_by.tolist()):
+        if j >= 0:
+            assert j < i
+            assert verdicts.kept_by[j] == -1
+            assert bands_shared(documents[i], documents[j]) == verdicts.bands_shared[i] > 0
+            assert jaccard(documents[i], documents[j]) == verdicts.similarity[i] >= 0.5
+    assert verdicts.compared <= max_candidates * len(documents)
+
+
+def test_of_too_many_candidates_those_that_share_most_bands_are_compared():
+    first, second = ({1, 2, 3}, [1, 1, 2, 2]), ({4, 5, 6}, [1, 1, 1, 3])
+    copy_of_second = ({4, 5, 6}, [1, 1, 1, 1])
+    verdicts = judged([first, second, copy_of_second], 0.8, max_candidates=1)
+    # the one document that band keys 1 of the first two bands remember is the first; the third band finds the second
+    assert verdicts.kept_by.tolist() == [-1, -1, -1]
+    assert verdicts.not_compared == 1
+    assert verdicts.full_keys > 0
+    verdicts = judged([first, second, copy_of_second], 0.8, max_candidates=2)
+    assert verdicts.kept_by.tolist() == [-1, -1, 1]
+
+
+@pytest.mark.parametrize(
+    ("shared", "of_one", "of_other", "threshold", "removed"),
+    [
+        (4, 0, 1, 0.8, True),  # exactly the threshold
+        (4, 1, 0, 0.8, True),
+        (79, 10, 10, 0.8, False),
+        (80, 10, 10, 0.8, True),
+        (7, 0, 0, 1.0, True),
+        (7, 1, 0, 1.0, False),
+        (0, 1, 1, 0.01, False),
+        (1, 0, 99, 0.01, True),
+        (3, 4, 3, 0.3, True),  # 3 / 10, as floats divide
+        (1, 1, 1, 1 / 3, True),
+    ],
+)
+def test_the_threshold_itself_removes(shared, of_one, of_other, threshold, removed):
+    one = set(range(shared)) | set(range(1000, 1000 + of_one))
+    other = set(range(shared)) | set(range(2000, 2000 + of_other))
+    verdicts = judged([(one, [1, 1, 1, 1]), (other, [1, 2, 2, 2])], threshold, 256)
+    assert (verdicts.kept_by[1] == 0) == removed
+    assert verdicts.similarity[1] == (jaccard((one, []), (other, [])) if removed else 0)

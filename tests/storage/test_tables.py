@@ -1,0 +1,92 @@
+"""Tables are written against a schema and refused when they are not what the reader knows."""
+
+import pyarrow as pa
+import pytest
+
+from storage.schemas import DECISIONS, DUPLICATES, EDITS, NAME_KEY, VERSION_KEY
+from storage.tables import DamagedFile, SchemaMismatch, read_table, write_table
+
+ROWS = [{"doc_id": "a", "rule": "r", "start": 0, "end": 1, "replacement": "é"}] * 300
+
+
+def edits(rows=ROWS):
+    return pa.Table.from_pylist(rows, schema=EDITS)
+
+
+def test_a_table_reads_back_with_its_types(tmp_path):
+    write_table(edits(), tmp_path / "a.parquet", EDITS)
+    back = read_table(tmp_path / "a.parquet", EDITS)
+    assert back.equals(edits())
+    assert back.schema.equals(EDITS, check_metadata=True)
+
+
+def test_types_that_fit_are_cast(tmp_path):
+    narrow = edits().set_column(3, "end", pa.array([1] * len(ROWS), pa.int8()))
+    write_table(narrow, tmp_path / "a.parquet", EDITS)
+    assert read_table(tmp_path / "a.parquet", EDITS).equals(edits())
+
+
+def test_equal_tables_give_equal_files(tmp_path):
+    write_table(edits(), tmp_path / "a.parquet", EDITS)
+    write_table(pa.concat_tables([edits(ROWS[:100]), edits(ROWS[100:])]), tmp_path / "b.parquet", EDITS)
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda table: table.drop_columns("rule"),
+        lambda table: table.append_column("more", table["rule"]),
+        lambda table: table.select(["rule", "doc_id", "start", "end", "replacement"]),
+        lambda table: table.set_column(2, "start", pa.array(["x"] * len(ROWS))),
+        lambda table: table.set_column(2, "start", pa.array([0.5] * len(ROWS))),
+        lambda table: table.set_column(0, "doc_id", pa.array([None] * len(ROWS), pa.string())),
+        lambda table: table.set_column(3, "end", pa.nulls(len(ROWS), pa.int64())),
+    ],
+    ids=["missing", "additional", "order", "text for number", "fraction for integer", "null id", "null number"],
+)
+def test_a_table_that_is_not_of_the_schema_is_not_written(tmp_path, wrong):
+    with pytest.raises(SchemaMismatch):
+        write_table(wrong(edits()), tmp_path / "a.parquet", EDITS)
+    assert not (tmp_path / "a.parquet").exists()
+
+
+def test_another_table_is_refused_by_name(tmp_path):
+    write_table(edits(), tmp_path / "a.parquet", EDITS)
+    with pytest.raises(SchemaMismatch, match="expected table decisions version 1, found edits version 1"):
+        read_table(tmp_path / "a.parquet", DECISIONS)
+
+
+def test_another_version_is_refused_with_what_to_do(tmp_path):
+    newer = EDITS.with_metadata({NAME_KEY: b"edits", VERSION_KEY: b"2"})
+    write_table(edits(), tmp_path / "a.parquet", newer)
+    with pytest.raises(SchemaMismatch, match="version 1, found edits version 2.*Delete the stage folder"):
+        read_table(tmp_path / "a.parquet", EDITS)
+
+
+def test_a_file_of_another_program_is_refused(tmp_path):
+    import pyarrow.parquet as pq
+
+    pq.write_table(edits().replace_schema_metadata(None), tmp_path / "a.parquet")
+    with pytest.raises(SchemaMismatch, match="found unnamed"):
+        read_table(tmp_path / "a.parquet", EDITS)
+
+
+def test_columns_under_the_right_name_and_version_are_checked_too(tmp_path):
+    posing = pa.schema(DUPLICATES, metadata=EDITS.metadata)
+    write_table(posing.empty_table(), tmp_path / "a.parquet", posing)
+    with pytest.raises(SchemaMismatch, match="expected columns"):
+        read_table(tmp_path / "a.parquet", EDITS)
+
+
+def test_a_shortened_file_is_damaged_and_an_absent_one_absent(tmp_path):
+    path = tmp_path / "a.parquet"
+    write_table(edits(), path, EDITS)
+    content = path.read_bytes()
+    for length in (0, 3, 100, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises(DamagedFile):
+            read_table(path, EDITS)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        read_table(path, EDITS)
