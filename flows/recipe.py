@@ -183,7 +183,7 @@ def _suggest(key: str, known: set[str]) -> str:
     elsewhere = sorted(each for each in known if each.rpartition(".")[2] == name)
     anywhere = elsewhere or difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.6)
     if anywhere:
-        return f"did you mean {anywhere[0]!r}?"
+        return f"did you mean {' or '.join(repr(each) for each in anywhere[:4])}?"
     return f"known here are {', '.join(sorted(beside))}" if beside else "`gristmill recipe demo` shows all keys"
 
 

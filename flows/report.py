@@ -7,7 +7,7 @@ from flows.corpus import Stages
 from flows.recipe import Recipe
 from flows.session import Session
 from flows.stage import Stage, run_stage
-from pipeline_lib.report.stage import ReportParameters, report_part
+from pipeline_lib.report.stage import report_part
 from storage.manifests import Part
 
 
@@ -29,7 +29,7 @@ def write_report(session: Session, recipe: Recipe, stages: Stages) -> None:
             name="report",
             work=partial(report_part, facts=facts),
             parts=[Part(name="all")],
-            parameters=ReportParameters(),
+            parameters=recipe.report,
             inputs=dict(stages),
             libraries=("altair", "jinja2", "vl-convert-python"),
             in_process=True,

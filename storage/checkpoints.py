@@ -59,7 +59,7 @@ def save_checkpoint(store: Store, folder: str, checkpoint: Checkpoint, fingerpri
     place = f"{folder}/{_STEP}{checkpoint.step:08d}"
     store.remove(f"{place}/{_COMMIT}")  # a damaged one of the same step: what follows must not count as its arrays
     with store.publishing(f"{place}/{_ARRAYS}") as unfinished:
-        save_file({name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}, unfinished)
+        save_file({name: np.asarray(array, order="C") for name, array in checkpoint.arrays.items()}, unfinished)
         sha256 = file_digest(unfinished)
     commit = {
         "version": CHECKPOINT_VERSION,

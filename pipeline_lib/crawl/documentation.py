@@ -250,6 +250,7 @@ def _module_source(path: str, root: str) -> Source:
     pure = PurePosixPath(path)
     folders, stem = pure.parts[:-1], pure.stem
     parts = (*folders, stem)
+    dotted = folders if stem == "__init__" and folders else parts
     dropped_as = None
     if not all(part.isidentifier() for part in parts):
         dropped_as = "not_a_module"
@@ -258,13 +259,12 @@ def _module_source(path: str, root: str) -> Source:
         or stem.startswith("test_")
         or stem.endswith("_test")
         or stem == "conftest"
-        or any(outer == "testing" and inner.startswith("_") for outer, inner in pairwise(parts))
+        or any(outer == "testing" and inner.startswith("_") for outer, inner in pairwise(dotted))
     ):
         dropped_as = "test_module"
-    name = ".".join(folders if stem == "__init__" and folders else parts)
     return Source(
         kind="module",
-        name=name,
+        name=".".join(dotted),
         address=f"{root}/{'/'.join(parts)}.html",
         path=path,
         dropped_as=dropped_as,

@@ -87,7 +87,7 @@ def read_records(stream: BinaryIO, max_body_bytes: int = DEFAULT_MAX_BODY_BYTES)
     """All records of a WARC file in their order, from its first byte; the stream need not be seekable.
 
     Raises:
-        OSError: the stream itself failed; what is wrong with its content is a `BrokenRecord`.
+        Exception: what the stream itself raises; what is wrong with its content is a `BrokenRecord`.
     """
     source = _Source(stream)
     compressed = source.peek(2) == _GZIP_MAGIC
@@ -139,7 +139,7 @@ class _Source:
         self._stream = stream
         self._kept = b""
         self.position = 0
-        self.error: OSError | None = None
+        self.error: Exception | None = None
 
     def read(self, size: int = -1) -> bytes:
         if self._kept:
@@ -148,8 +148,8 @@ class _Source:
         else:
             try:
                 chunk = self._stream.read(size)
-            except OSError as error:
-                self.error = error  # not to be taken for damaged content by whoever catches it on its way
+            except Exception as error:
+                self.error = error  # so that nobody on its way takes it for damaged content
                 raise
         self.position += len(chunk)
         return chunk

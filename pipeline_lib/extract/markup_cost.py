@@ -1,10 +1,10 @@
 """What a page would cost an HTML parser, estimated in one pass over its bytes, before any parser sees it.
 
-Parsers take square time or memory on a few shapes of markup, and 20 KB of it is enough to stop a worker: elements nested
-thousands deep, a tag with thousands of attributes, a menu of tens of thousands of options, and formatting elements that
-are never closed, all of which every later block opens again (HTML standard, "reconstruct the active formatting elements").
-The pass follows the standard's tree construction closely enough that real pages are not taken for hostile ones, and errs
-on the side of more depth elsewhere.
+Parsers take square time or memory on a few shapes of markup, and 20 KB of it is enough to stop a worker: elements
+nested thousands deep, a tag with thousands of attributes, a menu of tens of thousands of options, and formatting
+elements that are never closed, all of which every later block opens again (HTML standard, "reconstruct the active
+formatting elements"). The pass follows the standard's tree construction closely enough that real pages are not taken
+for hostile ones, and where it does not follow, it mostly errs on the side of more depth.
 """
 
 from dataclasses import dataclass
@@ -40,16 +40,18 @@ _NUM_SLOTS = 16381
     _FOREIGN,
     _SVG_HTML,
     _MATH_HTML,
+    _ONCE,
+    _HEAD_BODY,
     _NUM_KINDS,
-) = range(22)
+) = range(24)
 _NAMES = {
     _VOID: "br embed hr img meta",
     _EMPTY: "area base basefont bgsound col frame input keygen link param source track wbr",
     _RAW: "iframe noembed noframes script style textarea title xmp",
     _FORMATTING: "a b big code em font i nobr s small strike strong tt u",
-    _BLOCK: "blockquote body center div h1 h2 h3 h4 h5 h6 head listing pre",
-    _AREA: "address applet article aside button caption colgroup details dialog dir fieldset figcaption figure footer form "
-    "header hgroup html main marquee nav object search section select summary template",
+    _BLOCK: "blockquote center div h1 h2 h3 h4 h5 h6 listing pre",
+    _AREA: "address applet article aside button details dialog dir fieldset figcaption figure footer form header "
+    "hgroup main marquee nav object search section select summary template",
     _P: "p",
     _LI: "li",
     _LIST: "ul ol menu",
@@ -57,12 +59,14 @@ _NAMES = {
     _DL: "dl",
     _CELL: "td th",
     _ROW: "tr",
-    _ROWS: "tbody thead tfoot",
+    _ROWS: "caption colgroup tbody tfoot thead",
     _TABLE: "table",
     _OPTION: "option",
     _PHRASE: "ruby span sub sup var",
     _FOREIGN: "svg math",
     _SVG_HTML: "desc foreignobject",
+    _ONCE: "frameset html",
+    _HEAD_BODY: "body head",
     _MATH_HTML: "annotation-xml mi mn mo ms mtext",
 }
 
@@ -85,7 +89,7 @@ for _kind, _closed, _passed in (
 ):
     _CLOSES[_kind], _STOPS[_kind] = _closed, _SPECIAL & ~_closed & ~_passed
 # What ends an SVG drawing or a formula that is still open, if it is not in a place there that takes HTML.
-_BREAKOUT = _bits(_VOID, _FORMATTING, _BLOCK, _P, _LI, _LIST, _DT, _DL, _TABLE, _PHRASE)
+_BREAKOUT = _bits(_VOID, _HEAD_BODY, _FORMATTING, _BLOCK, _P, _LI, _LIST, _DT, _DL, _TABLE, _PHRASE)
 
 
 def _name_hash(name: str) -> int:
@@ -179,11 +183,13 @@ def _scan(page: npt.NDArray[np.uint8]) -> Any:
         slot = name % _NUM_SLOTS
         kind = _KINDS[slot] if _HASHES[slot] == name else _OTHER
         foreign = _foreign_root(names, kinds, top) if num_open[_FOREIGN] > 0 else -1
-        if foreign >= 0 and (kind == _P if closing else (1 << kind) & _BREAKOUT and name != _A):
-            top, num_active = _pop_to(foreign, top, kinds, num_open, active_names, num_active)
-            foreign = -1
+        while foreign >= 0 and (kind == _P if closing else (1 << kind) & _BREAKOUT and name != _A):
+            top, num_active = _pop_to(foreign, top, names, kinds, num_open, active_names, num_active)
+            foreign = _foreign_root(names, kinds, top)
         if foreign >= 0 and not (1 << kind) & _IN_FOREIGN:
             kind = _OTHER
+        if kind in (_ONCE, _HEAD_BODY):  # there is one of each, whatever the page says
+            continue
 
         if closing:
             if kind == _FORMATTING:
@@ -198,14 +204,14 @@ def _scan(page: npt.NDArray[np.uint8]) -> Any:
             passed_special = False
             for k in range(top - 1, -1, -1):
                 if names[k] == name:
-                    if passed_special and (kind == _FORMATTING or name == _FORM):
-                        # the block inside stays open, and so does its depth
+                    if kind == _FORMATTING or name == _FORM:
+                        # what is inside stays open or is opened again, and so does its depth
                         num_open[kinds[k]] -= 1
                         names[k : top - 1] = names[k + 1 : top].copy()
                         kinds[k : top - 1] = kinds[k + 1 : top].copy()
                         top -= 1
                     elif not passed_special or (1 << kind) & _SPECIAL:
-                        top, num_active = _pop_to(k, top, kinds, num_open, active_names, num_active)
+                        top, num_active = _pop_to(k, top, names, kinds, num_open, active_names, num_active)
                     break
                 if (1 << kinds[k]) & _SPECIAL:
                     passed_special = True
@@ -237,7 +243,7 @@ def _scan(page: npt.NDArray[np.uint8]) -> Any:
             if wanted:
                 for k in range(top - 1, -1, -1):
                     if (1 << kinds[k]) & _CLOSES[kind]:
-                        top, num_active = _pop_to(k, top, kinds, num_open, active_names, num_active)
+                        top, num_active = _pop_to(k, top, names, kinds, num_open, active_names, num_active)
                         break
                     if (1 << kinds[k]) & _STOPS[kind]:
                         break
@@ -291,20 +297,36 @@ def _foreign_root(names: npt.NDArray[np.int64], kinds: npt.NDArray[np.int64], to
 def _pop_to(
     k: int,
     top: int,
+    names: npt.NDArray[np.int64],
     kinds: npt.NDArray[np.int64],
     num_open: npt.NDArray[np.int64],
     active_names: npt.NDArray[np.int64],
     num_active: int,
 ) -> Any:
-    """Close the element at `k` of the stack and all inside it; a closed cell forgets its formatting."""
+    """Close the element at `k` of the stack and all inside it.
+
+    A closed cell forgets its formatting; formatting that is not forgotten is opened again by what comes next.
+    """
+    formatting = 0
     for j in range(top - 1, k - 1, -1):
         num_open[kinds[j]] -= 1
+        formatting += kinds[j] == _FORMATTING
         if kinds[j] == _CELL:
             while num_active > 0:
                 num_active -= 1
                 if active_names[num_active] < 0:
                     break
-    return k, num_active
+    forgotten = max(0, formatting - num_active)
+    kept = k
+    for j in range(k, top):
+        if kinds[j] == _FORMATTING:
+            if forgotten > 0:
+                forgotten -= 1
+                continue
+            names[kept], kinds[kept] = names[j], kinds[j]
+            num_open[_FORMATTING] += 1
+            kept += 1
+    return kept, num_active
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba's decorators carry no types

@@ -60,7 +60,7 @@ def band_keys(signatures: Values, num_bands: int, keys: Hashes) -> None:
     rows = signatures.shape[1] // num_bands
     for i in range(signatures.shape[0]):
         for band in range(num_bands):
-            key = _SEED + np.uint64(band)
+            key = _SEED * np.uint64(2 * band + 1)  # different in the upper half, which the values leave alone
             for row in range(band * rows, (band + 1) * rows):
                 key = (key ^ np.uint64(signatures[i, row])) * _MULTIPLY_1
                 key ^= key >> _SHIFT_29
@@ -184,10 +184,12 @@ def judge_in_order(
             verified += 1
             _unite(clusters, candidate, i)
             if kept_by[i] < 0 or alike > similarity[i] or (alike == similarity[i] and candidate < kept_by[i]):
-                kept_by[i], similarity[i], bands_shared[i] = candidate, alike, shared[candidate]
+                kept_by[i], similarity[i] = candidate, alike
         for j in range(num_candidates):
             shared[candidates[j]] = 0
         if kept_by[i] >= 0:
+            for band in range(num_bands):  # not `shared`: a full key did not count
+                bands_shared[i] += keys[band, i] == keys[band, kept_by[i]]
             continue
         for band in range(num_bands):
             slot = slots[band]

@@ -272,14 +272,11 @@ def _edit_kept_line(
         shown_end = _skip_citations_back(data, shown, inner_end, classes) if ends_text else inner_end
         if inner < shown:
             num_edits = _add_edit(edits, num_edits, inner, shown, _CITATION)
-        i = shown
-        while i < shown_end:
-            after = _citation_end(data, i, shown_end, classes)
-            if after > i:
-                num_edits = _add_edit(edits, num_edits, i, after, _CITATION)
-                i = after
-            else:
-                i += 1
+        for i in range(shown, shown_end):
+            if data[i] == _BRACKET:
+                after = _citation_end(data, i, shown_end, classes)
+                if after > i:
+                    num_edits = _add_edit(edits, num_edits, i, after, _CITATION)
         if shown_end < inner_end:
             num_edits = _add_edit(edits, num_edits, shown_end, inner_end, _CITATION)
 
@@ -327,7 +324,10 @@ def _starts_with(data: Bytes, start: int, end: int, phrase: Bytes) -> bool:
 
 @njit(nogil=True, cache=True)
 def _citation_end(data: Bytes, start: int, end: int, classes: Classes) -> int:
-    """The end of a citation that begins at `start`: `[12]`, `[]`, `[edit]`, `[citation needed]`; `start` for none."""
+    """The end of a citation that begins at `start`: `[12]`, `[]`, `[edit]`, `[citation needed]`; `start` for none.
+
+    None holds another opening bracket.
+    """
     if data[start] != _BRACKET:
         return start
     if _starts_with(data, start, end, _EDIT):

@@ -20,6 +20,7 @@ from pipeline_lib.kernels.utf8 import (
     find_or_insert,
     frozen,
     hash_bytes,
+    load_8_bytes,
     mix,
     skip_space,
     skip_space_back,
@@ -40,7 +41,7 @@ _NUM_ROWS = _FIRST_REPEATED_ROW + len(REPEATED_NGRAMS)
 
 _NEWLINE = 0x0A
 _WINDOW_STEP, _LONGEST_WINDOW = 16, 48
-_TALLIES_PER_WORD = 8  # at least; with fewer, more words share a tally by chance
+_ODD = np.uint64(0x9E3779B97F4A7C15)  # a quick hash is enough where a collision costs time only
 _WORD_SHIFT = np.uint64(32)
 
 
@@ -91,8 +92,6 @@ def _count_repetition(data: Bytes, offsets: Offsets, classes: Classes, counts: n
     ids = np.empty(max_words + 1, np.int32)
     occurrences = np.empty(max_words, np.int32)
     candidates = np.empty(max_words, np.int32)
-    slots = np.empty(max_words, np.int32)
-    tallies = np.empty(table_mask(_TALLIES_PER_WORD // 2 * max_words) + 1, np.uint8)
     shared = np.empty(max_words, np.uint8)
 
     for text in range(offsets.shape[0] - 1):
@@ -111,7 +110,7 @@ def _count_repetition(data: Bytes, offsets: Offsets, classes: Classes, counts: n
                 first, times = _top_ngram(n, num_words, keys, values, ids, occurrences)
                 counts[6 + n - _SHORTEST_TOP, text] = times * (chars[first + n] - chars[first] + n - 1)
 
-        num_candidates = _find_candidates(packed, starts, num_words, slots, tallies, candidates, shared)
+        num_candidates = _find_candidates(packed, starts, num_words, keys, values, candidates, shared)
         if num_candidates:
             for n in range(_SHORTEST_REPEATED, _LONGEST_REPEATED + 1):
                 counts[_FIRST_REPEATED_ROW + n - _SHORTEST_REPEATED, text] = _repeated_ngram_chars(
@@ -265,34 +264,36 @@ def _find_candidates(
     packed: Bytes,
     starts: Offsets,
     num_words: int,
-    slots: _Indices,
-    tallies: Bytes,
+    keys: _Hashes,
+    values: _Indices,
     candidates: _Indices,
     shared: npt.NDArray[np.uint8],
 ) -> int:
     """The words at which an n-gram may begin that spells what another one spells; returns how many.
 
-    shared[c]: the first so many bytes from candidate c on, in steps of 16 up to 48, may also stand at another word's
-    start. Whoever shares them has the same hash, so an n-gram of more bytes surely spells what no other spells.
+    shared[c]: how many bytes, in steps of 16 up to 48, are the same from candidate c and from some other word on. An
+    n-gram of more bytes spells what no other spells.
     """
     for word in range(num_words):
         shared[word] = 0
     num_sharing = num_words
     for window in range(_WINDOW_STEP, _LONGEST_WINDOW + 1, _WINDOW_STEP):
-        mask = table_mask(_TALLIES_PER_WORD // 2 * num_sharing)
-        for slot in range(mask + 1):
-            tallies[slot] = 0
-        for word in range(num_words):
-            slots[word] = -1
-            if shared[word] == window - _WINDOW_STEP and starts[word] + window <= starts[num_words]:
-                slot = np.int64(hash_bytes(packed, starts[word], starts[word] + window) & np.uint64(mask))
-                slots[word] = slot
-                tallies[slot] = min(tallies[slot] + 1, 2)
+        mask = table_mask(num_sharing)
+        clear_table(keys, mask)
         num_sharing = 0
         for word in range(num_words):
-            if slots[word] >= 0 and tallies[slots[word]] == 2:
-                shared[word] = window
-                num_sharing += 1
+            start = starts[word]
+            if start + window > starts[num_words]:
+                break
+            if shared[word] < window - _WINDOW_STEP:
+                continue
+            key = np.uint64(window)
+            for i in range(start, start + window, 8):
+                key = key * _ODD ^ load_8_bytes(packed, i)
+            earlier = find_or_insert(keys, values, mask, mix(key), word)
+            if earlier != word:
+                num_sharing += 1 + (shared[earlier] < window)
+                shared[earlier] = shared[word] = window
     num_candidates = 0
     for word in range(num_words - _SHORTEST_REPEATED + 1):
         if shared[word] or starts[word + _SHORTEST_REPEATED] - starts[word] < _WINDOW_STEP:

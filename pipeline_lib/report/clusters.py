@@ -134,12 +134,12 @@ def duplicates_section(figures: DuplicateFigures, pairs: Sequence[Mapping[str, A
 def _similarity_figure(figures: DuplicateFigures) -> Figure | None:
     if not any(figures.similarities):
         return None
-    first = next(bin for bin, number in enumerate(figures.similarities) if number)
+    first = next(at for at, number in enumerate(figures.similarities) if number)
     if figures.threshold is not None:
         first = min(first, int(figures.threshold * _NUM_BINS + 1e-9))
     bins = [
-        {"from": bin / _NUM_BINS, "to": (bin + 1) / _NUM_BINS, "count": figures.similarities[bin]}
-        for bin in range(max(0, first - 1), _NUM_BINS)
+        {"from": at / _NUM_BINS, "to": (at + 1) / _NUM_BINS, "count": figures.similarities[at]}
+        for at in range(max(0, first - 1), _NUM_BINS)
     ]
     return Figure(
         name="similarity",
@@ -163,7 +163,7 @@ def _similarity_figure(figures: DuplicateFigures) -> Figure | None:
 
 
 def _sizes_figure(figures: DuplicateFigures) -> Figure | None:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for least, most in _SIZES:
         clusters = sum(
             number for size, number in figures.sizes.items() if size >= least and (most is None or size <= most)

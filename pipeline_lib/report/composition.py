@@ -68,8 +68,8 @@ def compose(corpus: Manifest) -> Composition:
             counted = figures.get("length_histogram")
             if isinstance(counted, list):
                 composition.lengths += [0] * (len(counted) - len(composition.lengths))
-                for bin, documents in enumerate(counted):
-                    composition.lengths[bin] += documents
+                for exponent, documents in enumerate(counted):
+                    composition.lengths[exponent] += documents
     return composition
 
 
@@ -238,11 +238,11 @@ def _shares_figure(
 def _lengths_figure(lengths: Sequence[int]) -> Figure | None:
     if not any(lengths):
         return None
-    first = next(bin for bin, documents in enumerate(lengths) if documents)
-    last = max(bin for bin, documents in enumerate(lengths) if documents)
-    rows = [
-        {"length": f"{_short(1 << bin)}\u2013{_short((2 << bin) - 1)}", "documents": lengths[bin]}
-        for bin in range(first, last + 1)
+    first = next(exponent for exponent, documents in enumerate(lengths) if documents)
+    last = max(exponent for exponent, documents in enumerate(lengths) if documents)
+    rows: list[dict[str, Any]] = [
+        {"length": f"{_short(1 << exponent)}\u2013{_short((2 << exponent) - 1)}", "documents": lengths[exponent]}
+        for exponent in range(first, last + 1)
     ]
     return Figure(
         name="lengths",

@@ -150,14 +150,14 @@ def _funnel_figure(flows: Sequence[StageFlow]) -> Figure | None:
 
 def _reasons_figure(flows: Sequence[StageFlow]) -> Figure | None:
     """Of documents only: most WARC records are requests and metadata, and would dwarf all else."""
-    reasons = [
+    reasons: list[dict[str, Any]] = [
         {"reason": reason, "stage": flow.stage, "count": number, "ratio": number / flow.taken}
         for flow in flows
         if flow.unit_in == "documents"
         for reason, number in flow.reasons.items()
         if number
     ]
-    reasons.sort(key=lambda row: -int(row["count"]))
+    reasons.sort(key=lambda row: -row["count"])
     if not reasons:
         return None
     return Figure(
@@ -181,8 +181,8 @@ def _reasons_figure(flows: Sequence[StageFlow]) -> Figure | None:
             rows=[
                 Row(
                     cells=[
-                        Cell(text=str(row["reason"]), code=True),
-                        Cell(text=str(row["stage"])),
+                        Cell(text=row["reason"], code=True),
+                        Cell(text=row["stage"]),
                         Cell(text=count(row["count"])),
                         Cell(text=share(row["ratio"], 1)),
                     ]

@@ -45,9 +45,9 @@ def render(page: Page) -> str:
         .render(
             page=page,
             policy=_policy([bundle, script], style),
-            bundle=Markup(bundle),  # noqa: S704 (ours, and checked above)
-            script=Markup(script),  # noqa: S704 (ours)
-            style=Markup(style),  # noqa: S704 (ours)
+            bundle=Markup(bundle),
+            script=Markup(script),
+            style=Markup(style),
             themes=charts.themes(),
             specifications={figure.name: figure.specification for figure in _figures(page)},
         )

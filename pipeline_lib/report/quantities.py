@@ -39,7 +39,7 @@ def value(number: float | None, digits: int = 4) -> str:
         return NOTHING
     if number == int(number) and abs(number) < 1e12:
         return f"{number:,.0f}"
-    whole_digits = 1 + int(math.floor(math.log10(abs(number)))) if number else 1
+    whole_digits = 1 + math.floor(math.log10(abs(number))) if number else 1
     decimals = min(12, max(0, digits - whole_digits))
     text = f"{number:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

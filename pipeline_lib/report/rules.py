@@ -1,6 +1,6 @@
 """The rules that documents were judged by, and how the signals that they look at are distributed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,8 +160,8 @@ def _requirement(condition: Condition) -> str:
 
 def _distribution_figure(found: Distribution, drawn: int, documents: int) -> Figure:
     bins: list[dict[str, Any]] = [
-        {"from": found.edges[bin], "to": found.edges[bin + 1], "count": counted}
-        for bin, counted in enumerate(found.counts)
+        {"from": found.edges[at], "to": found.edges[at + 1], "count": counted}
+        for at, counted in enumerate(found.counts)
     ]
     return Figure(
         name=f"signal-{found.signal}",

@@ -22,19 +22,17 @@ _SHOWN = ("url", "title", "language", "text")
 
 
 def sample_rows(
-    inputs: Mapping[str, PublishedStage], *, num_samples: int = 12, seed: int = 0, excerpt_chars: int = 300
+    inputs: Mapping[str, PublishedStage], *, num_kept: int, num_per_rule: int, seed: int, excerpt_chars: int
 ) -> list[dict[str, Any]]:
-    """At most `num_samples` documents as rows of JSON values, for a table of another program.
+    """Documents as rows of JSON values: first kept ones, then dropped ones by rule, the rule that drops most first.
 
-    Half are kept ones; then dropped ones, one for each of the rules that drop most.
     Keys: verdict (kept, dropped), doc_id, url, title, language, text (an excerpt: of the final text where kept, else of
     the extracted one), rule, value, threshold, evidence (null for kept ones).
     """
-    kept = kept_rows(inputs, number=(num_samples + 1) // 2, seed=seed, excerpt_chars=excerpt_chars)
-    dropped = dropped_rows(
-        inputs, per_rule=1, seed=seed, excerpt_chars=excerpt_chars, max_rules=num_samples - len(kept)
-    )
-    return [*kept, *dropped]
+    return [
+        *kept_rows(inputs, number=num_kept, seed=seed, excerpt_chars=excerpt_chars),
+        *dropped_rows(inputs, per_rule=num_per_rule, seed=seed, excerpt_chars=excerpt_chars),
+    ]
 
 
 def kept_rows(
@@ -61,7 +59,7 @@ def kept_rows(
 
 
 def dropped_rows(
-    inputs: Mapping[str, PublishedStage], *, per_rule: int, seed: int, excerpt_chars: int, max_rules: int | None = None
+    inputs: Mapping[str, PublishedStage], *, per_rule: int, seed: int, excerpt_chars: int
 ) -> list[dict[str, Any]]:
     """Documents that the judge dropped, `per_rule` of each rule, those of the rule that drops most first."""
     if "judge" not in inputs or "extract" not in inputs:
@@ -76,8 +74,7 @@ def dropped_rows(
     if drawn is None:
         return []
     dropped = inputs["judge"].manifest.account.dropped
-    rules = sorted(drawn["rule"].unique().to_pylist(), key=lambda rule: (-dropped.get(rule, 0), rule))[:max_rules]
-    decisions = [row for rule in rules for row in drawn.to_pylist() if row["rule"] == rule]
+    decisions = sorted(drawn.to_pylist(), key=lambda row: (-dropped.get(row["rule"], 0), row["rule"]))
     found = read_drawn(
         inputs["extract"], "documents", DOCUMENTS, _SHOWN, [(row[PART], row["doc_id"]) for row in decisions]
     )
@@ -108,7 +105,10 @@ def rejected_rows(inputs: Mapping[str, PublishedStage], *, per_reason: int, seed
     if drawn is None:
         return []
     counts = inputs["extract"].manifest.account.dropped
-    rows = sorted(drawn.drop_columns([PART, "place"]).to_pylist(), key=lambda row: -counts.get(row["reason"], 0))
+    rows = sorted(
+        drawn.drop_columns([PART, "place"]).to_pylist(),
+        key=lambda row: (-counts.get(row["reason"], 0), row["reason"]),
+    )
     return [{**row, "url": one_line(row["url"] or "", _URL_CHARS)} for row in rows]
 
 

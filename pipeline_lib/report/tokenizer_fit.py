@@ -84,7 +84,7 @@ def _overall_table(measured: Mapping[str, Any]) -> Table:
 
 def _figure(groups: Mapping[str, Any], limit: int, *, name: str, title: str) -> Figure | None:
     largest = sorted(groups, key=lambda key: (-(number(groups, key, "bytes") or 0), key))[:limit]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": one_line(key, _NAME_CHARS) or "unknown",
             "bytes_per_token": number(groups, key, "bytes_per_token"),
@@ -115,7 +115,7 @@ def _figure(groups: Mapping[str, Any], limit: int, *, name: str, title: str) -> 
             rows=[
                 Row(
                     cells=[
-                        Cell(text=str(row["name"]), crawled=True),
+                        Cell(text=row["name"], crawled=True),
                         *(Cell(text=value(row[key])) for key in ("bytes_per_token", "tokens", "megabytes")),
                     ]
                 )

@@ -1,6 +1,7 @@
 """Checkpoints: whole or passed over, of this run or refused."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -93,8 +94,6 @@ def test_arrays_that_are_no_safetensors_are_damage_even_under_their_own_digest(s
     save(store, 10)
     hostile = (1 << 62).to_bytes(8, "little") + b"{}"
     (place(store, 10) / "state.safetensors").write_bytes(hostile)
-    from hashlib import sha256
-
     edit(place(store, 10) / "checkpoint.json", sha256=sha256(hostile).hexdigest())
     found = find_checkpoint(store, FOLDER, FINGERPRINT)
     assert found.checkpoint is None

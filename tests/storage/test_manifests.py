@@ -105,9 +105,8 @@ def test_one_part_cannot_write_a_file_twice(store):
 
 def test_a_file_whose_writing_failed_is_neither_there_nor_recorded(store):
     writer = PartWriter(store=store, address=ADDRESS, part="part-00000")
-    with pytest.raises(KeyError), writer.file("notes", "part-00000.txt") as path:
-        path.write_text("half")
-        raise KeyError
+    with pytest.raises(FileNotFoundError), writer.file("notes", "part-00000.txt") as path:
+        path.with_name("absent").replace(path)
     assert writer.files == []
     assert store.names(f"{ADDRESS.folder}/notes") == []
 
@@ -179,7 +178,7 @@ def test_a_damaged_manifest_is_named_and_a_damaged_part_record_is_no_record(stor
 def test_a_manifest_of_another_version_is_refused_with_what_to_do(store):
     written = {**manifest_of(write_part(store)).as_json(), "version": 99}
     store.publish_bytes(manifest_path(ADDRESS), json.dumps(written).encode())
-    with pytest.raises(DamagedFile, match="manifest version 99, this program reads 1; delete the stage folder"):
+    with pytest.raises(DamagedFile, match=r"version 1.*delete the stage folder"):
         read_manifest(store, ADDRESS)
 
 
@@ -193,7 +192,7 @@ def test_a_manifest_whose_account_is_not_the_sum_of_its_parts_is_refused(store):
 
 def test_metrics_that_json_has_no_word_for_are_refused(store):
     writer = PartWriter(store=store, address=ADDRESS, part="part-00000")
-    with pytest.raises(ValueError, match="not JSON compliant|Out of range"):
+    with pytest.raises(ValueError, match=r"not JSON compliant|Out of range"):
         writer.commit(Account(documents_in=0, documents_out=0), {"loss": float("nan")})
     assert read_part_record(store, ADDRESS, "part-00000") is None
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import boto3
 import pytest
 
 from storage.store import Store, StoreError
@@ -12,6 +13,12 @@ from storage.store import Store, StoreError
 
 class Broken(Exception):
     pass
+
+
+def write_half(store, path):
+    with store.publishing(path) as unfinished:
+        unfinished.write_bytes(b"half")
+        raise Broken
 
 
 def test_what_is_published_is_read_back_and_listed(store):
@@ -31,18 +38,16 @@ def test_what_is_published_is_read_back_and_listed(store):
 
 
 def test_an_exception_while_writing_leaves_nothing(store):
-    with pytest.raises(Broken), store.publishing("folder/file.bin") as path:
-        path.write_bytes(b"half")
-        raise Broken
+    with pytest.raises(Broken):
+        write_half(store, "folder/file.bin")
     assert not store.exists("folder/file.bin")
     assert store.names("folder") == []
 
 
 def test_an_exception_while_writing_leaves_what_was_published_before(store):
     store.publish_bytes("folder/file.bin", b"before")
-    with pytest.raises(Broken), store.publishing("folder/file.bin") as path:
-        path.write_bytes(b"half")
-        raise Broken
+    with pytest.raises(Broken):
+        write_half(store, "folder/file.bin")
     assert store.read_bytes("folder/file.bin") == b"before"
     assert store.names("folder") == ["file.bin"]
 
@@ -60,6 +65,18 @@ def test_nothing_of_an_unfinished_file_can_be_seen(store):
         assert not store.exists("folder/file.bin")
         assert store.names("folder") == []
     assert store.names("folder") == ["file.bin"]
+
+
+@pytest.mark.xfail(reason="storage.store lets s3fs answer from an old listing; use_listings_cache=False would not")
+def test_what_another_process_publishes_is_seen_at_once(s3_url):
+    store = Store(s3_url)
+    store.publish_bytes("folder/one", b"1")
+    assert store.names("folder") == ["one"]
+    bucket = boto3.resource("s3").Bucket(s3_url.split("/")[2])
+    bucket.put_object(Key="runs/folder/two", Body=b"2")
+    bucket.put_object(Key="runs/folder/one", Body=b"longer")
+    assert store.exists("folder/two")
+    assert store.size("folder/one") == 6
 
 
 def test_files_and_folders_are_removed_and_what_is_absent_is_no_error(store):
@@ -162,6 +179,6 @@ def test_a_writer_killed_in_the_middle_publishes_nothing_and_its_rest_can_be_rem
     writer.wait()
     assert store.names("folder") == expected
     assert store.exists("folder/file.bin") == (before is not None)
-    assert len(os.listdir(tmp_path / "folder")) == len(expected) + 1
+    assert len(list((tmp_path / "folder").iterdir())) == len(expected) + 1
     assert store.remove_unfinished("") == 1
-    assert os.listdir(tmp_path / "folder") == expected
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == expected

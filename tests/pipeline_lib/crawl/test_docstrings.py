@@ -176,6 +176,9 @@ class _Balance(HTMLParser):
         super().__init__()
         self.open = []
 
+    def handle_startendtag(self, tag, attrs):
+        pass
+
     def handle_starttag(self, tag, attrs):
         if tag not in ("br", "hr", "img"):
             self.open.append(tag)
@@ -184,47 +187,26 @@ class _Balance(HTMLParser):
         assert self.open.pop() == tag
 
 
-HOSTILE = st.lists(
-    st.sampled_from(
-        [
-            "a",
-            "word",
-            " ",
-            "    ",
-            "\n",
-            "\n\n",
-            "\n    ",
-            "-",
-            "----",
-            "====",
-            "::",
-            ":",
-            "*",
-            "**",
-            "`",
-            "``",
-            "|",
-            "_",
-        ]
-        + [
-            ".. ",
-            ".. x:: ",
-            ".. math::",
-            ":x:",
-            ">>> ",
-            "[1]_",
-            "+--+",
-            "1. ",
-            "Args:\n    ",
-            "Returns",
-            "<b>",
-            "&",
-            "\x00",
-        ]
-        + ["```", "!!! note", "\\", "http://x.y", "\ud800", "\t", "é", "…", "(", ")"]
+HOSTILE_PIECES = (
+    *("a", "word", " ", "    ", "\n", "\n\n", "\n    ", "-", "----", "====", "::", ":", "*", "**", "`", "``", "|", "_"),
+    *(
+        ".. ",
+        ".. x:: ",
+        ".. math::",
+        ":x:",
+        ">>> ",
+        "[1]_",
+        "+--+",
+        "1. ",
+        "Args:\n    ",
+        "Returns",
+        "<b>",
+        "&",
+        "\x00",
     ),
-    max_size=30,
-).map("".join)
+    *("```", "!!! note", "\\", "http://x.y", "\ud800", "\t", "é", "…", "(", ")"),
+)
+HOSTILE = st.lists(st.sampled_from(HOSTILE_PIECES), max_size=30).map("".join)
 
 
 @settings(max_examples=150, deadline=None)
@@ -235,16 +217,28 @@ def test_any_docstring_gives_balanced_html(docstring):
     assert parser.open == []
 
 
-HARMLESS = st.lists(
-    st.sampled_from(
-        ["a", "word", "Returns", " ", "\n", "\n\n", "\n    ", "----", "::", " : ", "*", "`", "|", ">>> ", "- "]
-    ),
-    max_size=25,
-).map("".join)
+HARMLESS_PIECES = (
+    "a",
+    "word",
+    "Returns",
+    " ",
+    "\n",
+    "\n\n",
+    "\n    ",
+    "----",
+    "::",
+    " : ",
+    "*",
+    "`",
+    "|",
+    ">>> ",
+    "- ",
+)
+HARMLESS = st.lists(st.sampled_from(HARMLESS_PIECES), max_size=25).map("".join)
 
 
 @settings(max_examples=150, deadline=None)
-@given(HARMLESS)
+@given(HARMLESS.filter(lambda docstring: "```" not in docstring))  # a fence hides the name of its language
 def test_no_word_is_lost_in_markup_that_hides_nothing(docstring):
     def words(text):
         return re.findall(r"[A-Za-z]+", text)

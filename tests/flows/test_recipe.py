@@ -1,0 +1,83 @@
+"""Recipes: what is not known is refused with a suggestion, before any work."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.recipe import RecipeError, builtin_recipes, load_recipe
+
+
+def test_the_built_in_recipes_describe_themselves() -> None:
+    assert set(builtin_recipes()) == {"demo", "minicrawl"}
+    assert all(builtin_recipes().values())
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("dedup.treshold=0.7", "unknown key 'dedup.treshold'; did you mean 'dedup.threshold'"),
+        ("threshold=0.7", "did you mean 'dedup.threshold'"),
+        ("min_words=3", "did you mean 'filters.c4.lines.min_words' or 'filters.gopher_quality.min_words'"),
+        ("filters={gopher_qualty: {min_words: 3}}", "did you mean 'filters.gopher_quality'"),
+        ("dedup.threshold", "expected key=value"),
+        ("dedup.threshold=7", "threshold=7.0"),
+        ("filters.gopher_quality.min_words=many", "filters.gopher_quality.min_words: .*integer.*found 'many'"),
+        ("source.paths=[a.warc.gz]", "kind is documentation"),
+        ("name.first=x", "unknown key 'name.first'"),
+        ("goal=everything", "goal: .*'corpus', 'tokens' or 'model'"),
+        ("dedup=[", "not YAML"),
+    ],
+)
+def test_a_wrong_override_is_refused_with_what_would_do(override: str, complaint: str) -> None:
+    with pytest.raises(RecipeError, match=complaint):
+        load_recipe("demo", [override])
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("source: {kind: warc}", "no WARC file is named"),
+        ("source: {kind: warc, path: [a]}", "unknown key 'source.path'; did you mean 'source.paths'"),
+        ("- a\n- b\n", "expected keys and values"),
+        ("source: [", "is not YAML"),
+        ("", "expected keys and values"),
+        ("1: 2", "expected keys and values"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_name(tmp_path: Path, content: str, complaint: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    with pytest.raises(RecipeError, match=f"mine.yaml.*{complaint}"):
+        load_recipe(str(path))
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"\xff\xfe\x00name")
+    with pytest.raises(RecipeError, match="not UTF-8"):
+        load_recipe(str(path))
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'demo'"):
+        load_recipe("dmeo")
+
+
+def test_a_resolved_recipe_can_be_run_again_as_it_is(tmp_path: Path) -> None:
+    first = load_recipe("demo", ["dedup.threshold=0.7", "filters.rules=[gopher_quality]", "training.steps=3"])
+    path = tmp_path / "again.yaml"
+    path.write_text(yaml.safe_dump(first.model_dump(mode="json")))
+    again = load_recipe(str(path))
+    assert again == first
+    assert again.digest() == first.digest()
+
+
+def test_the_digest_is_of_what_shapes_the_run() -> None:
+    base = load_recipe("demo")
+    assert load_recipe("demo", ["name=other", "description=nothing"]).digest() == base.digest()
+    assert load_recipe("demo", ["dedup.threshold=0.79"]).digest() != base.digest()
+
+
+def test_one_path_needs_no_list() -> None:
+    assert load_recipe("minicrawl", ["source.paths=a.warc.gz"]).source.paths == ("a.warc.gz",)
