@@ -4,7 +4,7 @@ BIN := .venv/bin
 RECIPE ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format slow chaos clean
+.PHONY: help run test check format golden slow chaos clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -25,6 +25,9 @@ check: .venv/dev.stamp  ## format, lint, types, import directions, spelling
 format: .venv/dev.stamp  ## rewrite the sources in the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+golden: .venv/dev.stamp  ## write the golden texts anew (command reference); read the difference before you commit
+	$(BIN)/python -m pytest tests/test_readme.py --renew
 
 slow: .venv/dev.stamp  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800

@@ -100,11 +100,15 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
     gristmill run my.yaml --set dedup.threshold=0.7 --set goal=corpus
     """
     with _clear_errors():
+        from flows.compiled import keep_compiled_kernels
+
+        store = _store(store_url)
+        keep_compiled_kernels(_local_folder(store) / "cache")
+
         from flows.recipe import load_recipe
         from flows.runners import default_workers
 
         loaded = load_recipe(recipe, overrides)
-        store = _store(store_url)
         store.check_writable()
         if loaded.source.kind == "warc":
             from pipeline_lib.crawl.listing import check_paths
@@ -126,7 +130,7 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
         settings = RunSettings(
             store_url=store.url, runner=runner, workers=workers or default_workers(), pages_url=server.pages_url
         )
-        flow = end_to_end.with_options(task_runner=thread_runner(settings.workers))
+        flow = end_to_end.with_options(task_runner=thread_runner(settings.workers))  # type: ignore[arg-type]  # invariant
         signal.signal(signal.SIGTERM, _interrupt)
         run_id = flow(loaded, settings)
         _print_summary(store, find_run(store, run_id), server.ui_url)
@@ -318,9 +322,13 @@ def _store(url: str) -> Store:
         raise StoreError(f"store {url}: {error}") from error
 
 
+def _local_folder(store: Store) -> Path:
+    """For what belongs to this machine alone: the store, or the working folder's where the store is elsewhere."""
+    return Path(store.root) if store.is_local else Path(_DEFAULT_STORE).absolute()
+
+
 def _prefect_home(store: Store) -> Path:
-    """Beside the runs on a local store; in the working folder where the store is elsewhere."""
-    return Path(store.root) / "prefect" if store.is_local else Path(_DEFAULT_STORE).absolute() / "prefect"
+    return _local_folder(store) / "prefect"
 
 
 def _pages_folder(store: Store) -> Path | None:

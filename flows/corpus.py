@@ -12,7 +12,8 @@ from pipeline_lib.corpus.stage import corpus_digest, corpus_part
 from pipeline_lib.crawl.documentation import documentation_identity, documentation_parts
 from pipeline_lib.crawl.listing import list_sources, sources_from_crawl
 from pipeline_lib.crawl.stage import crawl_part, fetch_part, fetch_parts
-from pipeline_lib.dedup.stage import dedup_part, signatures_part
+from pipeline_lib.dedup.signatures import signatures_part
+from pipeline_lib.dedup.stage import dedup_part
 from pipeline_lib.extract.stage import extract_part
 from pipeline_lib.filters.parameters import signal_parameters
 from pipeline_lib.filters.stage import judge_part, signals_part

@@ -1,5 +1,7 @@
 """The whole pipeline, in order: from crawl bytes to a model that answers. Read this file first."""
 
+from typing import Any
+
 from prefect import flow
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -48,6 +50,6 @@ def turn_the_mill(recipe: Recipe, session: Session) -> None:
     write_report(session, recipe, exported)  # one page that shows all of it
 
 
-def thread_runner(workers: int) -> ThreadPoolTaskRunner:  # type: ignore[type-arg]
+def thread_runner(workers: int) -> ThreadPoolTaskRunner[Any]:
     """Threads that wait for worker processes, or do the work: Prefect's own process pool ends a flow with a worker."""
     return ThreadPoolTaskRunner(max_workers=workers)

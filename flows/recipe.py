@@ -154,7 +154,7 @@ def _read(name: str) -> tuple[dict[str, Any], str]:
 def _known_keys(kind: Any, prefix: str) -> Iterator[str]:
     """All keys of the recipe, dotted."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        children = {name: each.annotation for name, each in kind.model_fields.items()}
+        children: dict[str, Any] = {name: each.annotation for name, each in kind.model_fields.items()}
     elif is_dataclass(kind):
         children = {each.name: each.type for each in fields(kind) if each.init}
     else:

@@ -89,7 +89,7 @@ class _Dimensions:
 
 
 # Deep rather than wide, heads of 64, key-value heads shared where that costs no quality. Parameters with the
-# vocabulary in brackets: test 0.15 M (512), nano 3.2 M (4096), 10M 8 M (8192), 30M 32 M (16384), 60M 61 M and
+# vocabulary in brackets: test 0.14 M (512), nano 3.1 M (4096), 10M 8 M (8192), 30M 32 M (16384), 60M 61 M and
 # 135M 141 M (32000).
 PRESETS: dict[Preset, _Dimensions] = {
     "test": _Dimensions(num_layers=2, width=64, num_heads=1, num_key_value_heads=1),

@@ -24,7 +24,9 @@ class Account:
     unit_out: str = "documents"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dropped", {reason: self.dropped[reason] for reason in sorted(self.dropped)})
+        # a reason that dropped nothing is no reason
+        counted = {reason: self.dropped[reason] for reason in sorted(self.dropped) if self.dropped[reason] != 0}
+        object.__setattr__(self, "dropped", counted)
         negative = {reason: count for reason, count in self.dropped.items() if count < 0}
         if negative or self.documents_in < 0 or self.documents_out < 0:
             raise UnbalancedAccount(f"counts below zero: {self}")

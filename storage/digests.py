@@ -41,7 +41,7 @@ def table_digest(table: pa.Table) -> str:
     """
     digest = hashlib.sha256()
     for name, column in zip(table.column_names, table.columns, strict=True):
-        digest.update(f"{name}:{column.type}:{len(column)};".encode())
+        digest.update(f"{name}:{_type_name(column.type)}:{len(column)};".encode())
         array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
         if isinstance(array, pa.ChunkedArray):  # combine_chunks of an empty column
             array = pa.array([], column.type)
@@ -89,6 +89,17 @@ def _update_with_array(digest: "hashlib._Hash", array: pa.Array) -> None:
         digest.update(np.ascontiguousarray(array.to_numpy()).data)
     else:
         raise TypeError(f"table_digest: no rule for a column of type {kind}; add one to storage/digests.py")
+
+
+def _type_name(kind: pa.DataType) -> str:
+    """A type in words, without the name of a list's items: Arrow says `item`, Parquet `element`."""
+    if pa.types.is_fixed_size_list(kind):
+        return f"fixed_size_list<{_type_name(kind.value_type)}>[{kind.list_size}]"
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return f"{'large_' if pa.types.is_large_list(kind) else ''}list<{_type_name(kind.value_type)}>"
+    if pa.types.is_struct(kind):
+        return f"struct<{', '.join(f'{field.name}: {_type_name(field.type)}' for field in kind)}>"
+    return str(kind)
 
 
 def _is_variable_size(kind: pa.DataType) -> bool:

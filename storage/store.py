@@ -29,7 +29,8 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._filesystem, root = fsspec.core.url_to_fs(url)
+        # without listings: one of before another process published would hide what it published
+        self._filesystem, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         protocol = self._filesystem.protocol
         self.is_local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
         self.root = str(Path(root).absolute()) if self.is_local else root.rstrip("/")

@@ -67,9 +67,9 @@ def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = No
         check_schema(found, schema, str(path))
         # pre_buffer's threads would outnumber ours: parts are already read in parallel
         return pq.read_table(path, columns=None if columns is None else list(columns), page_checksum_verification=True)
-    except (pa.ArrowInvalid, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # names of a damaged footer are no UTF-8
         raise DamagedFile(f"{path}: not a whole Parquet file: {error}") from error
 
 
@@ -78,7 +78,7 @@ def check_schema(found: pa.Schema, expected: pa.Schema, place: str) -> None:
     known, metadata = expected.metadata or {}, found.metadata or {}
     for key in (NAME_KEY, VERSION_KEY):
         if metadata.get(key) != known.get(key):
-            what, version = (metadata.get(k, b"unnamed").decode() for k in (NAME_KEY, VERSION_KEY))
+            what, version = (metadata.get(k, b"unnamed").decode(errors="replace") for k in (NAME_KEY, VERSION_KEY))
             expected_what, expected_version = (known.get(k, b"unnamed").decode() for k in (NAME_KEY, VERSION_KEY))
             raise SchemaMismatch(
                 f"{place}: expected table {expected_what} version {expected_version}, found {what} version {version}; "

@@ -56,8 +56,8 @@ class TokenizerIdentity:
                 eos_id=int(found["eos_id"]),
                 pad_id=int(found["pad_id"]),
             )
-        except KeyError as error:
-            raise DamagedFile(f"{place}: no {error} in its metadata: not a token shard of ours") from error
+        except (KeyError, ValueError) as error:
+            raise DamagedFile(f"{place}: not a token shard of ours: {error!r} in its metadata") from error
 
     def require(self, other: Self, place: str) -> None:
         """Refuse ids made with another tokenizer."""
@@ -85,10 +85,12 @@ def open_token_shard(path: Path, tokenizer: TokenizerIdentity | None = None) -> 
     """
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path), "r")).read_all()
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        found = TokenizerIdentity.from_schema(table.schema, str(path))
+        check_schema(table.schema, found.schema(), str(path))
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DamagedFile(f"{path}: not a whole Arrow IPC file: {error}") from error
-    found = TokenizerIdentity.from_schema(table.schema, str(path))
-    check_schema(table.schema, found.schema(), str(path))
     if tokenizer is not None:
         tokenizer.require(found, str(path))
     return table

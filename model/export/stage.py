@@ -58,7 +58,7 @@ def export_part(
         DamagedModel: the trained model's files are not whole.
     """
     for name in tokenizer_files:
-        if name in _WRITTEN_HERE or PurePosixPath(name).name != name:
+        if name in _WRITTEN_HERE or name in ("", "..") or PurePosixPath(name).name != name:
             raise ValueError(f"tokenizer file {name!r}: expected a file name of its own, none of {_WRITTEN_HERE}")
     with inputs["train"].local_file("config") as path:
         description = read_description(path)

@@ -60,8 +60,8 @@ def corpus_digest(manifest: Manifest) -> str:
 
 def is_held_out(cluster_ids: pa.ChunkedArray, parameters: CorpusParameters) -> npt.NDArray[np.bool_]:
     """Whether each document belongs to validation: decided for its whole cluster, wherever its members are."""
-    # as Python integers: a ratio near 1 times 2**64 does not fit in a float's integers, nor always in uint64
-    line = min(int(parameters.validation_ratio * (1 << 64)), (1 << 64) - 1)
+    # the float nearest below 1 times 2**64 is 2**64 - 2**11, so that the line always fits
+    line = int(parameters.validation_ratio * (1 << 64))
     return seeded_hash(cluster_ids, parameters.seed, "split") < np.uint64(line)
 
 

@@ -55,7 +55,7 @@ class DocumentationParameters:
 
     packages: tuple[str, ...] = (
         *("torch", "scipy", "sympy", "sqlalchemy", "networkx", "polars", "numpy", "numba", "prefect"),
-        *("setuptools", "narwhals", "pydantic", "mpmath", "docutils", "pygments", "rich", "fsspec", "click", "jinja2"),
+        *("setuptools", "narwhals", "pydantic", "mpmath", "docutils", "rich", "fsspec", "click", "jinja2"),
         *("pyarrow", "chardet", "packaging", "anyio", "datasketch", "httpx", "trafilatura", "fastapi", "jsonschema"),
         *("markdown-it-py", "loky", "psutil", "safetensors", "starlette", "pyyaml", "typing-extensions", "warcio"),
     )

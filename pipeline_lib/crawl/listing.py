@@ -5,6 +5,7 @@ be wrong with what was named is found here, before any work starts.
 """
 
 import gzip
+import os
 import re
 import zlib
 from collections import Counter
@@ -201,6 +202,9 @@ def _expand(path: str, base_url: str | None) -> list[str]:
         content = _content(url)
         root = _root_of_list(url) if base_url is None else _absolute(base_url).rstrip("/")
         entries = _not_empty(_entries(content, path), f"{path}: the list of paths is empty")
+        for entry in entries:
+            if ".." in PurePosixPath(entry).parts:
+                raise SourceError(f"{path}: the list of paths leads out of its root: {entry!r}")
         return [entry if _is_absolute(entry) else f"{root}/{entry}" for entry in entries]
     return [url]
 
@@ -255,7 +259,7 @@ def _absolute(path: str) -> str:
     path = path.removeprefix("file://")
     if _SCHEME.match(path) or path.startswith(STORE_SCHEME):
         return path
-    return str(Path(path).expanduser().absolute())
+    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 (a link keeps its own name, '..' goes)
 
 
 def _logical_paths(urls: Sequence[str]) -> dict[str, str]:

@@ -16,12 +16,13 @@ from docutils import nodes
 from docutils.frontend import get_default_settings
 from docutils.parsers.rst import Directive, Parser, directives, states
 from docutils.parsers.rst.languages import en
-from docutils.statemachine import string2lines
+from docutils.statemachine import StateMachineError, string2lines
 from docutils.utils import DependencyList, Reporter, new_document
 
 _ERROR = Reporter.ERROR_LEVEL
 
 _DIRECTIVE_NAME = re.compile(r"^[ \t]*(?:[-*+] +)*\.\. +(?:\|[^|\n]+\| +)?([A-Za-z0-9][\w:.+-]*) ?::", re.MULTILINE)
+_OPTION = re.compile(r":[\w-]+:(?: |$)")
 _VERBATIM_ROLES = ("math", "code", "samp")
 _ROLE_TARGET = re.compile(r"^(.*?)\s*<[^<>]*>$", re.DOTALL)
 _SAFE_LINK = re.compile(r"(?:https?|ftp|mailto):", re.IGNORECASE)
@@ -30,17 +31,22 @@ _SAFE_LINK = re.compile(r"(?:https?|ftp|mailto):", re.IGNORECASE)
 _REPLACED = ("include", "raw", "date", "role", "default-role", "class", "meta", "title", "replace", "unicode")
 _CONTENT_IS_CODE = {"plot", "ipython", "testcode", "testoutput", "doctest", "jupyter-execute", "productionlist"}
 _NOT_SHOWN = {
-    *("include", "raw", "date", "role", "default-role", "meta", "title", "literalinclude", "testsetup", "testcleanup"),
+    *("include", "literalinclude", "raw", "date", "role", "default-role", "meta", "title", "testsetup", "testcleanup"),
     *("toctree", "index", "highlight", "module", "currentmodule", "py:module", "py:currentmodule", "tabularcolumns"),
-    *("automodule", "autosummary", "include", "image-sg", "sectionauthor", "codeauthor", "moduleauthor"),
+    *("automodule", "autosummary", "image-sg", "sectionauthor", "codeauthor", "moduleauthor"),
 }
+# What hostile text makes docutils raise by its own mistake.
+_DOCUTILS_MISTAKES = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, StateMachineError),
+    *(TypeError, ValueError),
+)
 _CHANGE_WORDS = {
     "versionadded": "New in version",
     "versionchanged": "Changed in version",
     "versionremoved": "Removed in version",
     "deprecated": "Deprecated since version",
 }
-_TITLED = {"seealso": "See also", "todo": "To do", "rubric": "", "versionnote": "Note"}
+_TITLED = {"seealso": "See also", "todo": "To do"}
 
 
 class PlainDirective(Directive):
@@ -55,19 +61,19 @@ class PlainDirective(Directive):
         name = self.name.lower()
         if name in _NOT_SHOWN:
             return []
-        argument = self.arguments[0] if self.arguments else ""
+        lines = self.arguments[0].split("\n") if self.arguments else []
+        argument = "\n".join(line for line in lines if not _OPTION.match(line))
         text = "\n".join(self.content)
         if name in _CONTENT_IS_CODE:
             return [nodes.literal_block(text, text)] if text else []
         body: list[nodes.Node] = []
         if name in _CHANGE_WORDS:
-            version, _, first = argument.partition(" ")
-            body.append(
-                nodes.paragraph("", "", *self._inline(f"{_CHANGE_WORDS[name]} {version}: {first}".rstrip(" :")))
-            )
+            version, *explanation = argument.split(maxsplit=1) or [""]
+            body.append(self._paragraph(": ".join([f"{_CHANGE_WORDS[name]} {version}".strip(), *explanation])))
         elif name in _TITLED:
             body.append(nodes.rubric("", _TITLED[name]))
-            body.append(nodes.paragraph("", "", *self._inline(argument)))
+            if argument:
+                body.append(self._paragraph(argument))
         elif argument:
             body.append(nodes.paragraph("", "", nodes.literal("", argument)))
         content = nodes.container()
@@ -75,9 +81,9 @@ class PlainDirective(Directive):
             self.state.nested_parse(self.content, self.content_offset, content)
         return [*body, *content.children]
 
-    def _inline(self, text: str) -> list[nodes.Node]:
+    def _paragraph(self, text: str) -> nodes.paragraph:
         parsed, _ = self.state.inline_text(text, self.lineno)
-        return list(parsed)
+        return nodes.paragraph("", "", *parsed)
 
 
 class _Inliner(states.Inliner):
@@ -166,7 +172,7 @@ class RestructuredText:
         return "".join(map(_html, parsed))
 
     def blocks(self, text: str) -> str | None:
-        """HTML of any text; None where it is so malformed that docutils left some of it out."""
+        """HTML of any text; None where it is so malformed that docutils left some of it out, or failed."""
         for match in _DIRECTIVE_NAME.finditer(text):
             name = match[1].lower()
             if name not in self._known:
@@ -181,9 +187,9 @@ class RestructuredText:
             if any(_swallowed_text(message) for message in document.findall(nodes.system_message)):
                 return None
             return "".join(map(_html, document.children))
-        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, AssertionError):
+        except _DOCUTILS_MISTAKES:
             self._machine = _state_machine()  # left in the middle of something
-            return None  # hostile text finds docutils' own mistakes; what is lost is the markup, not the text
+            return None
 
 
 def _state_machine() -> states.RSTStateMachine:

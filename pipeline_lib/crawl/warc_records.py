@@ -203,7 +203,9 @@ class _Member:
                 return self._end("bad_compression")
             self._tail = self._inflater.unconsumed_tail
             if self._inflater.eof:
-                self._source.give_back(self._inflater.unused_data)
+                unused = self._inflater.unused_data
+                self._source.give_back(unused)
+                self._fed[-1] = self._fed[-1][: len(self._fed[-1]) - len(unused)]
                 self._ended = True
             if inflated:
                 self.size += len(inflated)
@@ -329,11 +331,21 @@ def _parse(stream: _Source | _Member, source: _Source, max_body_bytes: int) -> I
         for record in archive:
             after_last = record.stream_pos + 1
             yield _read(record, max_body_bytes, stream)
-    except OSError:
+    except BaseException as error:
+        if not isinstance(error, OSError) and not is_rust_panic(error):
+            raise
         if source.error is not None:
             raise source.error from None
         # fastwarc cannot go on after an error: asked again, it answers with the same one for ever
-        yield _broken("bad_warc_header", offset=after_last)
+        yield _broken("bad_warc_header" if isinstance(error, OSError) else "bad_compression", offset=after_last)
+
+
+def is_rust_panic(error: BaseException) -> bool:
+    """Whether a library written in Rust gave up: fastwarc does on damaged lz4.
+
+    That exception is no `Exception`, so that nobody catches it unawares, and its class cannot be imported.
+    """
+    return type(error).__module__ == "pyo3_runtime" and type(error).__name__ == "PanicException"
 
 
 def _read(record: WarcRecord, max_body_bytes: int, stream: _Source | _Member) -> Record | BrokenRecord:

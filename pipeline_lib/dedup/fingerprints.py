@@ -21,8 +21,8 @@ _LAST = np.iinfo(np.int64).max
 class Fingerprints:
     """N documents in the order of preference: of two that are alike, the one with the smaller index stays.
 
-    The order follows from the documents alone, not from where in which part they stand. About 200 bytes a document
-    with 14 bands.
+    The order follows from the documents alone, not from where in which part they stand. With 14 bands about 200 bytes
+    a document, and 300 while they are read.
 
     Attributes:
         doc_ids: large_string (N,).

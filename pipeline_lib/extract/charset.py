@@ -71,10 +71,10 @@ class Decoded:
 def decode(body: bytes, content_type: str = "") -> Decoded:
     """The text of a page, whatever its bytes are.
 
-    In this order: byte order mark; the charset of the HTTP `content_type`; of a `meta` element or XML declaration in
-    the first 4096 bytes; UTF-8, if the bytes are; what resiliparse (uchardet) guesses; what chardet guesses. A source is
-    passed over if its character set cannot read the page, that is, if more than a tenth of the characters that are not
-    ASCII turn out damaged. One that names a single-byte character set is passed over as well if the bytes are UTF-8
+    In this order: byte order mark; the charset of the HTTP `content_type`; of an XML declaration or `meta` element in
+    the first 4096 bytes; UTF-8, if the bytes are; what resiliparse (uchardet) guesses; what chardet guesses. A source
+    is passed over if its character set cannot read the page, that is, if more than a tenth of the characters that are
+    not ASCII turn out damaged. One that names a single-byte character set is passed over as well if the bytes are UTF-8
     beyond ASCII: no legacy text is so by accident, and servers name ISO-8859-1 for all they have. A page that none can
     read is read as windows-1252, with U+FFFD for what even that does not know.
     """

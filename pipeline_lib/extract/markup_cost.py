@@ -141,7 +141,7 @@ def markup_cost(page: bytes) -> MarkupCost:
     return MarkupCost(depth=depth, attributes=attributes, options=options, reopened=reopened)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba's decorators carry no types
+@njit(nogil=True, cache=True)
 def _scan(page: npt.NDArray[np.uint8]) -> Any:
     size = len(page)
     names = np.zeros(_MAX_STACK, np.int64)
@@ -281,7 +281,7 @@ def _scan(page: npt.NDArray[np.uint8]) -> Any:
     return max_depth, max_attributes, options, reopened
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba's decorators carry no types
+@njit(nogil=True, cache=True)
 def _foreign_root(names: npt.NDArray[np.int64], kinds: npt.NDArray[np.int64], top: int) -> int:
     """Where the drawing or formula that the parser is in starts on the stack; -1 where it is in HTML."""
     in_svg_html = in_math_html = False
@@ -293,7 +293,7 @@ def _foreign_root(names: npt.NDArray[np.int64], kinds: npt.NDArray[np.int64], to
     return -1
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba's decorators carry no types
+@njit(nogil=True, cache=True)
 def _pop_to(
     k: int,
     top: int,
@@ -329,7 +329,7 @@ def _pop_to(
     return kept, num_active
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba's decorators carry no types
+@njit(nogil=True, cache=True)
 def _attributes(page: npt.NDArray[np.uint8], i: int) -> Any:
     """From the end of a tag's name to after its `>`; how many attributes were passed."""
     size = len(page)
@@ -360,7 +360,7 @@ def _attributes(page: npt.NDArray[np.uint8], i: int) -> Any:
     return min(i + 1, size), count
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba's decorators carry no types
+@njit(nogil=True, cache=True)
 def _comment_end(page: npt.NDArray[np.uint8], i: int) -> int:
     """After the `>` that ends the comment whose text starts at `i`: `>` and `->` at once, else `-->` or `--!>`."""
     size = len(page)
@@ -378,7 +378,7 @@ def _comment_end(page: npt.NDArray[np.uint8], i: int) -> int:
     return size
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba's decorators carry no types
+@njit(nogil=True, cache=True)
 def _raw_end(page: npt.NDArray[np.uint8], i: int, name_start: int, name_end: int) -> int:
     """Where the closing tag of an element that holds only text begins."""
     size = len(page)

@@ -5,23 +5,38 @@ import unicodedata
 
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _SPACES = re.compile(r"[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-# C0 and C1 controls except tab and newline, soft hyphen, zero-width space, word joiner and byte order mark, bidirectional
-# overrides and isolates, surrogates, noncharacters. The zero-width joiners stay: Persian and Indic text, emoji need them.
+# C0 and C1 controls except tab and newline, soft hyphen, zero-width space, word joiner and byte order mark, marks of
+# direction, surrogates, noncharacters. The zero-width joiners stay: Persian and Indic text and emoji need them.
 _UNWANTED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
     "\ud800-\udfff\ufdd0-\ufdef\ufff9-\ufffb"
     + "".join(f"{chr(plane * 0x10000 + 0xFFFE)}{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(17))
     + "]"
 )
-_TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
+_TRAILING = re.compile(r"(?<![ \t])[ \t]+$", re.MULTILINE)  # tried once a run of spaces: linear time
 _BLANK_LINES = re.compile(r"\n{3,}")
 _WHITE = re.compile(r"\s+")
+
+
+_MAX_MARKS = 30
+
+
+def _long_mark_runs() -> re.Pattern[str]:
+    marks = (
+        chr(code) for code in range(0x300, 0x20000) if unicodedata.combining(unicodedata.normalize("NFD", chr(code))[0])
+    )
+    return re.compile(f"([{''.join(marks)}]{{{_MAX_MARKS}}})[{''.join(marks)}]+")
+
+
+# Normal forms take square time in runs of combining marks: a page of 120 KB can take half a minute. No language stacks
+# more than a few; Unicode's stream-safe text (UAX #15, section 13) has at most 30.
+_MARK_RUNS = _long_mark_runs()
 
 
 def normalize(text: str) -> str:
     """Normalised text; normalising it again changes nothing.
 
-    - Unicode normal form C;
+    - Unicode normal form C, of at most 30 combining marks in a row;
     - every line end (CR LF, CR, form feed, NEL, the line and paragraph separators) becomes LF;
     - every other space (no-break, thin, ideographic) becomes a plain space;
     - invisible characters go: controls except tab and LF, soft hyphens, zero-width spaces, marks of direction, lone
@@ -34,8 +49,9 @@ def normalize(text: str) -> str:
         text = _LINE_ENDS.sub("\n", text)
         text = _SPACES.sub(" ", text)
         text = _UNWANTED.sub("", text).replace("\u2581", "_")
-        # last, since taking characters out brings others together that compose
-        text = unicodedata.normalize("NFC", text)
+        # only now, since taking characters out brings others together that compose
+        text = unicodedata.normalize("NFC", _MARK_RUNS.sub(r"\1", text))
+        text = _MARK_RUNS.sub(r"\1", text)  # a few marks stand for two
     else:
         text = _UNWANTED.sub("", _LINE_ENDS.sub("\n", text))
     text = _TRAILING.sub("", text)

@@ -31,12 +31,6 @@ class Bound:
             return signal <= self.threshold
         return signal > self.threshold
 
-    def value(self) -> pl.Expr:
-        return pl.col(self.signal)
-
-    def evidence(self) -> pl.Expr:
-        return pl.lit(None, pl.String)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Membership:
@@ -52,12 +46,6 @@ class Membership:
 
     def broken(self) -> pl.Expr:
         return ~pl.col(self.column).is_in(list(self.allowed))
-
-    def value(self) -> pl.Expr:
-        return pl.lit(None, pl.Float64)
-
-    def evidence(self) -> pl.Expr:
-        return pl.col(self.column).cast(pl.String)
 
 
 Condition = Bound | Membership

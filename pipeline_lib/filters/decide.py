@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from pipeline_lib.filters.conditions import Bound, Membership
 from pipeline_lib.filters.parameters import FilterParameters
 
 _BROKEN = "_broken"
@@ -22,27 +23,28 @@ def decide(signals: pl.DataFrame, parameters: FilterParameters) -> pl.DataFrame:
         *(pl.when(condition.broken()).then(pl.lit(k, pl.Int32)) for k, condition in enumerate(conditions)),
     )
     dropped = signals.with_columns(first_broken.alias(_BROKEN)).filter(pl.col(_BROKEN).is_not_null())
-    is_broken = [pl.when(pl.col(_BROKEN) == k) for k in range(len(conditions))]
+    rules = pl.Series([condition.rule for condition in conditions], dtype=pl.String)
+    thresholds = pl.Series([condition.threshold for condition in conditions], dtype=pl.Float64)
+    broken = pl.col(_BROKEN)
     return dropped.select(
         pl.col("doc_id"),
-        rule=pl.coalesce(
-            pl.lit(None, pl.String),
-            *(when.then(pl.lit(condition.rule)) for when, condition in zip(is_broken, conditions, strict=True)),
-        ),
+        rule=rules.gather(dropped[_BROKEN]),
         value=pl.coalesce(
             pl.lit(None, pl.Float64),
-            *(when.then(condition.value()) for when, condition in zip(is_broken, conditions, strict=True)),
-        ),
-        threshold=pl.coalesce(
-            pl.lit(None, pl.Float64),
             *(
-                when.then(pl.lit(condition.threshold, pl.Float64))
-                for when, condition in zip(is_broken, conditions, strict=True)
+                pl.when(broken == k).then(pl.col(condition.signal))
+                for k, condition in enumerate(conditions)
+                if isinstance(condition, Bound)
             ),
         ),
+        threshold=thresholds.gather(dropped[_BROKEN]),
         evidence=pl.coalesce(
             pl.lit(None, pl.String),
-            *(when.then(condition.evidence()) for when, condition in zip(is_broken, conditions, strict=True)),
+            *(
+                pl.when(broken == k).then(pl.col(condition.column))
+                for k, condition in enumerate(conditions)
+                if isinstance(condition, Membership)
+            ),
         ),
     )
 

@@ -91,8 +91,9 @@ def _classify(character: str) -> tuple[int, str]:
         return IGNORED, ""
     if category in _SEPARATOR_CATEGORIES:
         return SEPARATOR, ""
-    if category == "Nd":
-        return DIGIT, str(unicodedata.decimal(character))
+    decimal = unicodedata.decimal(character, None)
+    if decimal is not None:
+        return DIGIT, str(decimal)
     decomposed = unicodedata.normalize("NFD", unicodedata.normalize("NFD", character).casefold())
     dropped = _IGNORED_CATEGORIES | _SEPARATOR_CATEGORIES
     letters = "".join(letter for letter in decomposed if unicodedata.category(letter) not in dropped)

@@ -20,7 +20,7 @@ SPACE = 1  # str.isspace: where str.split and str.strip cut
 ALPHABETIC = 2  # str.isalpha: general category L*
 PUNCTUATION = 4
 END_MARK = 8  # ends a sentence
-DECIMAL = 16  # general category Nd: what \d matches
+DECIMAL = 16  # str.isdecimal: what \d matches
 ASSIGNED = 32  # has a meaning in the table's Unicode version
 
 NUM_CODE_POINTS = 0x110000
@@ -69,14 +69,13 @@ def classes_of_running_python() -> Classes:
     classes = np.zeros(NUM_CODE_POINTS, np.uint8)
     for code_point in range(NUM_CODE_POINTS):
         character = chr(code_point)
-        category = unicodedata.category(character)
-        if category == "Cn":
+        if unicodedata.category(character) == "Cn":  # not assigned
             continue
         classes[code_point] = (
             ASSIGNED
             | SPACE * character.isspace()
             | ALPHABETIC * character.isalpha()
-            | DECIMAL * (category == "Nd")
+            | DECIMAL * character.isdecimal()
         )  # fmt: skip
     end_marks = list(_code_points(_END_MARK_RANGES))
     classes[end_marks] |= END_MARK | PUNCTUATION

@@ -56,6 +56,8 @@ _NOT_PUBLIC_IPV4 = tuple(
 _PUBLIC_IPV6 = IPv6Network("2000::/3")  # RFC 4291: all that has been given out as global unicast
 _NOT_PUBLIC_IPV6 = tuple(IPv6Network(network) for network in ("2001:db8::/32", "2001:2::/48", "3fff::/20"))
 
+_SMALL_NUMBER = 50
+
 # what stands directly before a dotted number that is no address
 _VERSION_BEFORE = re.compile(
     rb"(?:"
@@ -87,13 +89,17 @@ def email_at(before_at: bytes, behind_at: bytes) -> tuple[int, int] | None:
 def is_public_ipv4(spelled: bytes, before: bytes, behind: bytes) -> bool:
     """Whether four numbers with dots are an address that is routed in the public internet, not the number of a version.
 
-    A version or section number is what follows a word such as `version` or `section`, a product's name and a slash, or
-    a name and a hyphen; what is followed by a hyphen and a letter; and four numbers that are all below ten.
+    The number of a version or section is what follows a word such as `version` or `section`, a product's name and a
+    slash, or a name and a hyphen; what is followed by a hyphen and a letter; and four numbers that are all below 50.
+    That last rule passes over one public address in 700, and leaves alone the headings of manuals (`12.4.1.1`), which
+    are most of what looks like an address in documentation.
 
     Args:
         before, behind: the text around, CONTEXT_BYTES before and two bytes behind.
     """
-    if len(spelled) == 7 or _VERSION_BEFORE.search(before) or _VERSION_BEHIND.match(behind):
+    if max(map(int, spelled.split(b"."))) < _SMALL_NUMBER:
+        return False
+    if _VERSION_BEFORE.search(before) or _VERSION_BEHIND.match(behind):
         return False
     try:
         address = IPv4Address(spelled.decode("ascii"))

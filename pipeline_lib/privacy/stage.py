@@ -26,7 +26,7 @@ from storage.schemas import EDITS
 
 
 class _Mask(NamedTuple):
-    """Bytes [start, end) of the text of a row, and what they become. Sorts as edits must stand."""
+    """Bytes [start, end) of the text of a row, and what they become."""
 
     row: int
     start: int
@@ -48,7 +48,7 @@ def mask_addresses(documents: pa.Table, parameters: PrivacyParameters) -> pa.Tab
     if parameters.ips:
         masks += _ipv4(data, offsets)
         masks += _ipv6(data, offsets)
-    masks = list(_without_overlaps(masks))
+    masks = _merged(masks)
     return pa.table(
         {
             "doc_id": documents["doc_id"].take(pa.array([mask.row for mask in masks], pa.int64())),
@@ -90,15 +90,15 @@ def _ipv6(data: Bytes, offsets: Offsets) -> Iterator[_Mask]:
             yield _Mask(row, start, end, "ipv6", replacement(spelled, REPLACEMENT_IPV6))
 
 
-def _without_overlaps(masks: list[_Mask]) -> Iterator[_Mask]:
-    """In order; of two that overlap the one that starts first, or ends last."""
-    row, taken = -1, 0
+def _merged(masks: list[_Mask]) -> list[_Mask]:
+    """In order; those that overlap become one, with the rule and replacement of the first, longest before shorter."""
+    merged: list[_Mask] = []
     for mask in sorted(masks, key=lambda mask: (mask.row, mask.start, -mask.end)):
-        if mask.row != row:
-            row, taken = mask.row, 0
-        if mask.start >= taken:
-            taken = mask.end
-            yield mask
+        if merged and merged[-1].row == mask.row and mask.start < merged[-1].end:
+            merged[-1] = merged[-1]._replace(end=max(merged[-1].end, mask.end))
+        else:
+            merged.append(mask)
+    return merged
 
 
 def privacy_part(

@@ -11,20 +11,22 @@ Tone = Literal["kept", "dropped", "plain"]
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of a table: `numeric` ones are set flush right, in digits of one width."""
+    """A column of a table: `numeric` ones are set flush right, `narrow` ones leave the room to the others."""
 
     title: str
     numeric: bool = False
+    narrow: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One cell. `bar` is the share, 0 to 1, of a bar drawn beside the text."""
+    """One cell, over `span` columns. `bar` is the share, 0 to 1, of a bar drawn beside the text."""
 
     text: str
     bar: float | None = None
     tone: Tone = "plain"
     code: bool = False
+    span: int = 1
     crawled: bool = False  # comes from a page: its direction of writing is its own
 
 
@@ -63,6 +65,7 @@ class Figures:
     """Charts that stand side by side where there is room."""
 
     figures: Sequence[Figure]
+    small: bool = False
     kind: Literal["figures"] = "figures"
 
 
@@ -87,11 +90,19 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleGroup:
-    title: str
+    """Samples of one kind, such as those that one rule dropped; a `title` folds them away under it."""
+
     samples: Sequence[Sample]
-    tone: Tone = "plain"
+    title: str = ""
     note: str = ""
-    folded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    title: str
+    groups: Sequence[SampleGroup]
+    tone: Tone
+    note: str = ""
     kind: Literal["samples"] = "samples"
 
 
@@ -146,7 +157,7 @@ class Listing:
     kind: Literal["listing"] = "listing"
 
 
-Block = Table | Figures | SampleGroup | Pairs | Continuations | Listing
+Block = Table | Figures | Samples | Pairs | Continuations | Listing
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import altair as alt
 import vl_convert
 
 Rows = Sequence[Mapping[str, Any]]
-Channel = tuple[str, str | None]  # field, title
+Channel = tuple[str, str]  # field, title
 Measure = tuple[str, str, str | None]  # field, title, d3 format of its values
 
 # what the page calls; the bundle keeps all else to itself
@@ -20,6 +20,9 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial,
 _BAR_STEP = 24
 _BAR_PADDING = 0.28
 _HEIGHT = 240
+_BEHIND_THE_DOT = (
+    "width < 320 && indexof(datum.label, '.') > 0 ? slice(datum.label, indexof(datum.label, '.') + 1) : datum.label"
+)
 _ROOM_FOR_LABELS = 1.18  # of the longest bar
 
 
@@ -27,20 +30,28 @@ def themes() -> dict[str, dict[str, Any]]:
     """Vega configurations by name. The palettes keep apart under the common kinds of colour blindness."""
     return {
         "light": _theme(
-            ink="#22252a", muted="#626a73", grid="#e8e6e1", palette=["#2f7d78", "#c4623a", "#3f6ea8", "#a8842c"]
+            card="#ffffff",
+            ink="#22252a",
+            muted="#626a73",
+            grid="#e8e6e1",
+            palette=["#2f7d78", "#c4623a", "#3f6ea8", "#a8842c"],
         ),
         "dark": _theme(
-            ink="#e6e4df", muted="#9aa3ab", grid="#31363c", palette=["#5fb3ab", "#e08a5f", "#7fa9de", "#d3b35c"]
+            card="#1d2024",
+            ink="#e6e4df",
+            muted="#9aa3ab",
+            grid="#31363c",
+            palette=["#5fb3ab", "#e08a5f", "#7fa9de", "#d3b35c"],
         ),
     }
 
 
-def _theme(*, ink: str, muted: str, grid: str, palette: list[str]) -> dict[str, Any]:
+def _theme(*, card: str, ink: str, muted: str, grid: str, palette: list[str]) -> dict[str, Any]:
     kept, dropped, third, _ = palette
     return {
         "background": "transparent",
         "font": _FONT,
-        "padding": 0,
+        "padding": {"left": 0, "right": 4, "top": 4, "bottom": 4},
         "view": {"stroke": "transparent"},
         "axis": {
             "labelColor": muted,
@@ -52,6 +63,7 @@ def _theme(*, ink: str, muted: str, grid: str, palette: list[str]) -> dict[str, 
             "gridColor": grid,
             "domainColor": grid,
             "tickColor": grid,
+            "titleLimit": 240,
             "tickCount": 5,
             "labelOverlap": True,
         },
@@ -66,68 +78,67 @@ def _theme(*, ink: str, muted: str, grid: str, palette: list[str]) -> dict[str, 
         },
         "range": {"category": palette},
         "style": {
-            "kept": {"fill": kept},
-            "dropped": {"fill": dropped},
-            "plain": {"fill": third},
-            "segment": {"stroke": "#ffffff", "strokeOpacity": 0.55, "strokeWidth": 0.6},
-            "label": {"fill": muted, "fontSize": 12, "align": "left", "baseline": "middle", "dx": 5},
-            "threshold": {"stroke": dropped, "strokeWidth": 1.5, "strokeDash": [5, 3]},
-            "interval": {"stroke": ink, "strokeWidth": 1.5},
-            "guide": {"stroke": muted, "strokeWidth": 1, "strokeDash": [2, 3]},
+            "kept": {"color": kept},
+            "dropped": {"color": dropped},
+            "plain": {"color": third},
+            "segment": {"stroke": card, "strokeWidth": 0.6},
+            "column": {"stroke": card, "strokeWidth": 0.6},
+            "label": {"color": muted, "fontSize": 12, "align": "left", "baseline": "middle", "dx": 5},
+            "threshold": {"color": dropped, "strokeWidth": 1.5, "strokeDash": [5, 3]},
+            "interval": {"color": ink, "strokeWidth": 1.5},
         },
     }
 
 
 def bars(
-    rows: Rows, *, x: Measure, y: Channel, hover: Sequence[Measure] = (), tone: str = "kept", label: str | None = None
+    rows: Rows, *, x: Measure, y: str, hover: Sequence[Measure] = (), tone: str = "kept", dotted_names: bool = False
 ) -> dict[str, Any]:
     """Horizontal bars, from top to bottom in the order of the rows, with their values at the end.
 
     Args:
         x: what is measured. y: the name of each bar. hover: what is shown beside them under the pointer.
-        label: format of the values at the bars' ends; by default that of `x`.
+        dotted_names: names such as `rule_set.reason`, of which a narrow chart shows what stands behind the dot.
     """
     field, title, number_format = x
     most = max((row[field] for row in rows), default=0) or 1
+    axis = alt.Axis(labelExpr=_BEHIND_THE_DOT) if dotted_names else alt.Undefined
     base = alt.Chart(_inline(rows)).encode(
-        y=alt.Y(f"{y[0]}:N", title=y[1], sort=None, scale=alt.Scale(paddingInner=_BAR_PADDING)),
+        y=alt.Y(f"{y}:N", title=None, sort=None, scale=alt.Scale(paddingInner=_BAR_PADDING), axis=axis),
         x=alt.X(
             f"{field}:Q",
             title=title,
-            axis=alt.Axis(format=_axis_format(number_format)),
+            axis=alt.Axis(format=_ticks(most)),
             scale=alt.Scale(domain=[0, most * _ROOM_FOR_LABELS], nice=False),
         ),
-        tooltip=_tooltip([(y[0], _name(y), None), x, *hover]),
+        tooltip=_tooltip([(y, _title(y), None), x, *hover]),
     )
     chart = alt.layer(
         base.mark_bar(style=tone, cornerRadiusEnd=2),
-        base.mark_text(style="label").encode(text=alt.Text(f"{field}:Q", format=label or number_format or "")),
+        base.mark_text(style="label").encode(text=alt.Text(f"{field}:Q", format=number_format or "")),
     )
-    return _finished(chart.properties(width="container", height=alt.Step(_BAR_STEP)))
+    return _finished(chart.properties(width="container", height=_bars_height(rows, y, _BAR_STEP)))
 
 
 def stacked_bars(
-    rows: Rows, *, x: Measure, y: Channel, segment: str, tones: tuple[str, str] = ("kept", "dropped")
+    rows: Rows, *, x: Measure, y: str, segment: str, tones: tuple[str, str] = ("kept", "dropped")
 ) -> dict[str, Any]:
     """Horizontal bars of two tones, by the rows' `fate`; each row is one `segment` of a bar. Both in rows' order."""
     numbered = [{**row, "at": at} for at, row in enumerate(rows)]
+    most = sum(row[x[0]] for row in rows)
     chart = (
         alt.Chart(_inline(numbered))
         .mark_bar(style="segment")
         .encode(
-            y=alt.Y(
-                f"{y[0]}:N",
-                title=y[1],
-                sort=list(dict.fromkeys(row[y[0]] for row in rows)),
-                scale=alt.Scale(paddingInner=_BAR_PADDING),
+            y=alt.Y(f"{y}:N", title=None, sort=None, scale=alt.Scale(paddingInner=_BAR_PADDING)),
+            x=alt.X(
+                f"{x[0]}:Q", title=x[1], stack="zero", axis=alt.Axis(format=_ticks(most)), scale=alt.Scale(nice=False)
             ),
-            x=alt.X(f"{x[0]}:Q", title=x[1], stack="zero", axis=alt.Axis(format=_axis_format(x[2]))),
             color=alt.Color("fate:N", scale=alt.Scale(domain=list(tones))),
             order=alt.Order("at:Q"),
-            tooltip=_tooltip([(y[0], _name(y), None), (segment, _title(segment), None), x]),
+            tooltip=_tooltip([(y, _title(y), None), (segment, _title(segment), None), x]),
         )
     )
-    return _finished(chart.properties(width="container", height=alt.Step(_BAR_STEP + 10)))
+    return _finished(chart.properties(width="container", height=_bars_height(numbered, y, _BAR_STEP + 10)))
 
 
 def histogram(
@@ -141,20 +152,16 @@ def histogram(
     height: int = _HEIGHT,
 ) -> dict[str, Any]:
     """Columns over the bins' `from` and `to` with their `count`; `lines` draws thresholds across."""
-    scale = alt.Scale(type="log" if logarithmic else "linear", zero=False, nice=False)
+    most = max((row["count"] for row in bins), default=0)
+    scale = alt.Scale(type="log", nice=False) if logarithmic else alt.Scale(zero=False, nice=False)
     counted = (
-        alt.Chart(_inline(bins))
-        .mark_bar(style="kept", binSpacing=0.5)
+        alt.Chart(_inline([{**row, "floor": 0} for row in bins]))
+        .mark_rect(style=["kept", "column"])
         .encode(
-            x=alt.X(
-                "from:Q",
-                bin="binned" if not logarithmic else alt.Undefined,
-                title=x,
-                axis=alt.Axis(format="~s" if logarithmic else "~g", grid=False),
-                scale=scale,
-            ),
+            x=alt.X("from:Q", title=x, scale=scale, axis=alt.Axis(format="~s" if logarithmic else "~g", grid=False)),
             x2="to:Q",
-            y=alt.Y("count:Q", title=y, axis=alt.Axis(format="~s", tickCount=4)),
+            y=alt.Y("count:Q", title=y, axis=alt.Axis(format=_ticks(most), tickCount=4, tickMinStep=1)),
+            y2="floor:Q",
             tooltip=_tooltip([("from", "From", number_format), ("to", "To", number_format), ("count", y, ",d")]),
         )
     )
@@ -170,6 +177,7 @@ def histogram(
 
 def columns(rows: Rows, *, x: Channel, y: Measure, hover: Sequence[Measure] = ()) -> dict[str, Any]:
     """Upright bars side by side, in the order of the rows."""
+    most = max((row[y[0]] for row in rows), default=0)
     chart = (
         alt.Chart(_inline(rows))
         .mark_bar(style="kept", cornerRadiusEnd=2)
@@ -177,8 +185,8 @@ def columns(rows: Rows, *, x: Channel, y: Measure, hover: Sequence[Measure] = ()
             x=alt.X(
                 f"{x[0]}:N", title=x[1], sort=None, axis=alt.Axis(labelAngle=-40), scale=alt.Scale(paddingInner=0.12)
             ),
-            y=alt.Y(f"{y[0]}:Q", title=y[1], axis=alt.Axis(format="~s", grid=True)),
-            tooltip=_tooltip([(x[0], _name(x), None), y, *hover]),
+            y=alt.Y(f"{y[0]}:Q", title=y[1], axis=alt.Axis(format=_ticks(most), tickMinStep=1)),
+            tooltip=_tooltip([(x[0], x[1], None), y, *hover]),
         )
     )
     return _finished(chart.properties(width="container", height=_HEIGHT))
@@ -200,11 +208,13 @@ def curves(
         dotted: the series whose every value is shown as a dot. zero: whether the vertical axis begins at 0.
     """
     legend = alt.Legend() if len(series) > 1 else None
+    furthest = max((row[x[0]] for row in rows), default=0)
+    highest = max((row[y[0]] for row in rows), default=0)
     base = alt.Chart(_inline(rows)).encode(
         x=alt.X(
-            f"{x[0]}:Q", title=x[1], axis=alt.Axis(format=_axis_format(x[2]), grid=False), scale=alt.Scale(nice=False)
+            f"{x[0]}:Q", title=x[1], axis=alt.Axis(format=_ticks(furthest), grid=False), scale=alt.Scale(nice=False)
         ),
-        y=alt.Y(f"{y[0]}:Q", title=y[1], scale=alt.Scale(zero=zero), axis=alt.Axis(format="~s" if zero else "~g")),
+        y=alt.Y(f"{y[0]}:Q", title=y[1], scale=alt.Scale(zero=zero), axis=alt.Axis(format=_ticks(highest))),
         color=alt.Color("series:N", scale=alt.Scale(domain=list(series)), legend=legend),
     )
     hovered = alt.selection_point(name="hovered", nearest=True, on="pointerover", fields=[x[0]], empty=False)
@@ -234,7 +244,7 @@ def loss_curve(points: Rows) -> dict[str, Any]:
     )
 
 
-def intervals(rows: Rows, *, x: Measure, y: Channel) -> dict[str, Any]:
+def intervals(rows: Rows, *, x: Measure, y: str) -> dict[str, Any]:
     """Horizontal bars; where a row has `low` and `high`, that interval is drawn over its end.
 
     Rows have `fate` (model, compressor), low, high (null: no interval), and `end`, behind which the value is written.
@@ -242,9 +252,9 @@ def intervals(rows: Rows, *, x: Measure, y: Channel) -> dict[str, Any]:
     field, title, number_format = x
     most = max((row.get("high") or row[field] for row in rows), default=0) or 1
     base = alt.Chart(_inline(rows)).encode(
-        y=alt.Y(f"{y[0]}:N", title=y[1], sort=None, scale=alt.Scale(paddingInner=_BAR_PADDING)),
+        y=alt.Y(f"{y}:N", title=None, sort=None, scale=alt.Scale(paddingInner=_BAR_PADDING)),
         tooltip=_tooltip(
-            [(y[0], _name(y), None), x, ("low", "Interval from", number_format), ("high", "to", number_format)]
+            [(y, _title(y), None), x, ("low", "Interval from", number_format), ("high", "to", number_format)]
         ),
     )
     end = alt.X(f"{field}:Q", title=title, scale=alt.Scale(domain=[0, most * _ROOM_FOR_LABELS], nice=False))
@@ -258,7 +268,7 @@ def intervals(rows: Rows, *, x: Measure, y: Channel) -> dict[str, Any]:
             x=alt.X("end:Q", title=title), text=alt.Text(f"{field}:Q", format=number_format or "")
         ),
     )
-    return _finished(chart.properties(width="container", height=alt.Step(_BAR_STEP + 8)))
+    return _finished(chart.properties(width="container", height=_bars_height(rows, y, _BAR_STEP + 8)))
 
 
 def png(specification: Mapping[str, Any], *, width: int = 760) -> bytes:
@@ -277,8 +287,14 @@ def script_bundle() -> str:
 
 def _finished(chart: Any) -> dict[str, Any]:
     specification: dict[str, Any] = chart.to_dict()
+    # a width that follows the page's; heights are the chart's own
+    specification["autosize"] = {"type": "fit-x", "contains": "padding"}
     specification.pop("config", None)  # altair's own theme: ours is laid under the chart where it is drawn
     return specification
+
+
+def _bars_height(rows: Rows, field: str, step: int) -> int:
+    return step * len({row[field] for row in rows})
 
 
 def _inline(rows: Rows) -> Any:
@@ -295,13 +311,9 @@ def _tooltip(measures: Sequence[Measure]) -> list[Any]:
     ]
 
 
-def _axis_format(number_format: str | None) -> str:
-    """Short numbers at the ticks of an axis of whole numbers."""
-    return "~s" if number_format in (None, ",d") else number_format
-
-
-def _name(channel: Channel) -> str:
-    return channel[1] or _title(channel[0])
+def _ticks(most: float) -> str:
+    """Format of an axis that reaches to `most`: 12,000 in full, 1.2M in short."""
+    return ",.6~r" if most < 100_000 else "~s"
 
 
 def _title(field: str) -> str:

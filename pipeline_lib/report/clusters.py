@@ -143,7 +143,7 @@ def _similarity_figure(figures: DuplicateFigures) -> Figure | None:
     ]
     return Figure(
         name="similarity",
-        title="Near-duplicates by similarity to the document kept",
+        title="Near-duplicates by similarity",
         specification=charts.histogram(
             bins,
             x="Jaccard similarity",
@@ -151,6 +151,7 @@ def _similarity_figure(figures: DuplicateFigures) -> Figure | None:
             lines=[] if figures.threshold is None else [figures.threshold],
             number_format=".2f",
         ),
+        note="To the document that was kept; the dashed line is the threshold.",
         table=Table(
             columns=[Column(title="Similarity"), Column(title="Documents", numeric=True)],
             rows=[
@@ -175,8 +176,8 @@ def _sizes_figure(figures: DuplicateFigures) -> Figure | None:
         return None
     return Figure(
         name="cluster-sizes",
-        title="Clusters by number of documents",
-        specification=charts.bars(rows, x=("count", "Clusters", ",d"), y=("size", "Documents in the cluster")),
+        title="Clusters by their number of documents",
+        specification=charts.bars(rows, x=("count", "Clusters", ",d"), y="size"),
         table=Table(
             columns=[Column(title="Documents"), Column(title="Clusters", numeric=True)],
             rows=[Row(cells=[Cell(text=row["size"]), Cell(text=count(row["count"]))]) for row in rows],

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pipeline_lib.report import charts
 from pipeline_lib.report.blocks import Block, Cell, Column, Figure, Figures, Row, Section, Table
 from pipeline_lib.report.excerpts import one_line
-from pipeline_lib.report.quantities import count, share, size
+from pipeline_lib.report.quantities import count, share, size, unit_of
 from pipeline_lib.report.readings import group, number
 from storage.manifests import Manifest, PublishedStage
 from storage.schemas import EDITS
@@ -78,19 +78,11 @@ def corpus_section(
 ) -> Section:
     total = composition.total
     figures = [
-        _shares_figure(
-            composition.languages,
-            Tally(),
-            total,
-            limit=top_languages,
-            name="languages",
-            title="Languages",
-            one="Language",
-        ),
-        _shares_figure(
-            composition.hosts, composition.other_hosts, total, limit=top_hosts, name="hosts", title="Hosts", one="Host"
-        ),
+        _shares_figure(composition.languages, Tally(), total, top_languages, name="languages", one="Language"),
         _lengths_figure(composition.lengths),
+        _shares_figure(
+            composition.hosts, composition.other_hosts, total, top_hosts, name="hosts", one="Host", wide=True
+        ),
     ]
     blocks: list[Block] = [Figures(figures=[figure for figure in figures if figure is not None])]
     if composition.splits:
@@ -185,7 +177,14 @@ def _splits_table(composition: Composition) -> Table:
 
 
 def _shares_figure(
-    tallies: Mapping[str, Tally], others: Tally, total: Tally, *, limit: int, name: str, title: str, one: str
+    tallies: Mapping[str, Tally],
+    others: Tally,
+    total: Tally,
+    limit: int,
+    *,
+    name: str,
+    one: str,
+    wide: bool = False,
 ) -> Figure | None:
     """The names with most text; all that are not named are one bar at the end."""
     if not tallies:
@@ -197,10 +196,11 @@ def _shares_figure(
     shown = [(one_line(key, _NAME_CHARS) or "unknown", tally) for key, tally in ordered[:limit]]
     if rest.documents:
         shown.append((_OTHERS, rest))
+    unit, factor = unit_of(max(tally.bytes for _, tally in shown))
     rows = [
         {
             "name": key,
-            "megabytes": tally.bytes / 1e6,
+            "text": tally.bytes / factor,
             "documents": tally.documents,
             "share": tally.bytes / (total.bytes or 1),
         }
@@ -208,11 +208,12 @@ def _shares_figure(
     ]
     return Figure(
         name=name,
-        title=f"{title} by text",
+        title=f"{one}s by text",
+        wide=wide,
         specification=charts.bars(
             rows,
-            x=("megabytes", "Text (MB)", ",.3~r"),
-            y=("name", None),
+            x=("text", f"Text ({unit})", ",.3~r"),
+            y="name",
             hover=[("documents", "Documents", ",d"), ("share", "Share of text", ".1%")],
         ),
         table=Table(

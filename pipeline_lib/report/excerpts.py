@@ -52,17 +52,19 @@ def differing(left: str, right: str, max_chars: int) -> tuple[Segments, Segments
     start = 0 if same else max(0, first - _LEAD_TOKENS)
     left_tokens, left_cut = _window(left_tokens, start, max_chars)
     right_tokens, right_cut = _window(right_tokens, start, max_chars)
+    steps = SequenceMatcher(None, left_tokens, right_tokens, autojunk=False).get_opcodes()
+    if (left_cut or right_cut) and steps and steps[-1][0] in ("delete", "insert"):
+        # nothing stands beside it here because the other text was cut off, not because it ends
+        steps[-1] = ("equal", *steps[-1][1:])
     left_segments: list[tuple[str, bool]] = [(_CUT, False)] if start else []
     right_segments = list(left_segments)
-    for kind, left_from, left_to, right_from, right_to in SequenceMatcher(
-        None, left_tokens, right_tokens, autojunk=False
-    ).get_opcodes():
+    for kind, left_from, left_to, right_from, right_to in steps:
         for segments, piece in (
             (left_segments, "".join(left_tokens[left_from:left_to])),
             (right_segments, "".join(right_tokens[right_from:right_to])),
         ):
             if piece:
-                segments.append((visible(piece), kind != "equal"))
+                segments.append((visible(piece), kind != "equal" and not piece.isspace()))
     if left_cut:
         left_segments.append((_CUT, False))
     if right_cut:

@@ -125,9 +125,7 @@ def _funnel_figure(flows: Sequence[StageFlow]) -> Figure | None:
     return Figure(
         name="funnel",
         title="Kept and dropped, stage by stage",
-        specification=charts.stacked_bars(
-            bars, x=("count", "Records or documents", ",d"), y=("stage", None), segment="reason"
-        ),
+        specification=charts.stacked_bars(bars, x=("count", "Records or documents", ",d"), y="stage", segment="reason"),
         note="Extraction takes WARC records, of which requests and metadata are no pages; the others take documents.",
         table=Table(
             columns=[
@@ -166,9 +164,10 @@ def _reasons_figure(flows: Sequence[StageFlow]) -> Figure | None:
         specification=charts.bars(
             reasons[:_MAX_BARS],
             x=("count", "Documents", ",d"),
-            y=("reason", None),
+            y="reason",
             hover=[("stage", "Stage", None), ("ratio", "Of what went in", ".2%")],
             tone="dropped",
+            dotted_names=True,
         ),
         note=f"The {_MAX_BARS} largest of {len(reasons)} reasons." if len(reasons) > _MAX_BARS else "",
         table=Table(
@@ -241,12 +240,11 @@ def _stage_table(flows: Sequence[StageFlow], volumes: Mapping[str, Volume]) -> T
 def _inner_row(reason: str, number: int, taken: int, num_bytes: int | None) -> Row:
     lost = "" if num_bytes is None else f"{_MINUS if num_bytes >= 0 else '+'}{size(abs(num_bytes))}"
     blank = Cell(text="")
+    # a reason takes the columns of what went in and out, which it has not
     return Row(
         inner=True,
         cells=[
-            Cell(text=reason, code=True),
-            blank,
-            blank,
+            Cell(text=reason, code=True, span=3),
             *_dropped_cells(number, taken),
             blank,
             Cell(text=lost),

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,7 @@ from pipeline_lib.report import charts
 from pipeline_lib.report.blocks import Figure, Figures, Section, Tile
 
 _TEMPLATES = "templates"
+_BREAKS = re.compile(r"(?<=[_./-])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,7 @@ class Page:
     title: str
     run_id: str
     created_at: str
+    corpus_digest: str
     description: str
     link: str | None
     tiles: Sequence[Tile]
@@ -75,6 +78,11 @@ def _source_hash(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
+def _breakable(text: str) -> Markup:
+    """Escaped, with places after `_`, `.`, `/` and `-` at which a browser may begin a new line."""
+    return Markup("<wbr>").join(_BREAKS.split(text))  # join escapes what is not markup
+
+
 def _text(name: str) -> str:
     return (resources.files("pipeline_lib.report") / _TEMPLATES / name).read_text(encoding="utf-8")
 
@@ -84,6 +92,7 @@ def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("pipeline_lib.report", _TEMPLATES), autoescape=True, undefined=StrictUndefined
     )
+    environment.filters["breakable"] = _breakable
     dumps: dict[str, Any] = {"sort_keys": True, "allow_nan": False, "separators": (",", ":")}
     environment.policies["json.dumps_kwargs"] = dumps
     return environment

@@ -29,7 +29,7 @@ def timings_section(manifests: Mapping[str, Manifest]) -> Section:
     figure = Figure(
         name="timings",
         title="Work by stage",
-        specification=charts.bars(rows, x=("seconds", "Seconds of work", ",.1f"), y=("stage", None), tone="plain"),
+        specification=charts.bars(rows, x=("seconds", "Seconds of work", ",.1f"), y="stage", tone="plain"),
         note="Added up over the parts of a stage. A stage that was reused shows the work of the run that made it.",
         table=Table(
             columns=[
@@ -80,7 +80,7 @@ def provenance_section(manifests: Mapping[str, Manifest], facts: Mapping[str, An
 def _keys_table(manifests: Mapping[str, Manifest]) -> Table:
     return Table(
         title="Stage keys",
-        columns=[Column(title="Stage"), Column(title="Key"), Column(title="Code"), Column(title="Inputs")],
+        columns=[Column(title="Stage", narrow=True), Column(title="Key"), Column(title="Code"), Column(title="Inputs")],
         rows=[
             Row(
                 cells=[
@@ -99,7 +99,7 @@ def _keys_table(manifests: Mapping[str, Manifest]) -> Table:
 def _named(title: str, values: Mapping[str, Any], *, folded: bool = False) -> Table:
     return Table(
         title=title,
-        columns=[Column(title="What"), Column(title="Value")],
+        columns=[Column(title="What", narrow=True), Column(title="Value")],
         rows=[Row(cells=[Cell(text=name), Cell(text=_shown(name, each), code=True)]) for name, each in values.items()],
         folded=folded,
     )

@@ -21,6 +21,14 @@ def size(num_bytes: float | None) -> str:
     return f"{num_bytes:,.0f} {unit}" if unit == "B" or abs(num_bytes) >= 99.95 else f"{num_bytes:,.1f} {unit}"
 
 
+def unit_of(num_bytes: float) -> tuple[str, float]:
+    """The decimal unit in which a number of bytes is read best, and how many bytes it has."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= factor:
+            return unit, factor
+    return "bytes", 1.0
+
+
 def share(part: float, whole: float) -> str:
     """A part of a whole, in percent; never 0 % of something or 100 % of not quite all."""
     if not whole:

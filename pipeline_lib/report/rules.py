@@ -20,7 +20,7 @@ from storage.manifests import Manifest, PublishedStage
 from storage.schemas import signals_schema
 
 _NUM_BINS = 40
-_ALLOWED = {"<": "at least", "<=": "more than", ">": "at most"}
+_ALLOWED = {"<": "\u2265", "<=": ">", ">": "\u2264"}  # what is not broken
 _LARGE = 60  # a signal that spans more than this factor is drawn on a logarithmic axis
 
 
@@ -28,7 +28,6 @@ _LARGE = 60  # a signal that spans more than this factor is drawn on a logarithm
 class Distribution:
     """A signal over the drawn documents: counts between edges, and the thresholds of its rules in that range."""
 
-    signal: str
     edges: Sequence[float]
     counts: Sequence[int]
     thresholds: Sequence[float]
@@ -52,7 +51,7 @@ def draw_signals(signals: PublishedStage, names: Sequence[str], *, number: int, 
     return draw(tables, number=number, seed=seed, purpose="report signals")
 
 
-def distribution(signal: str, values: npt.NDArray[np.float64], thresholds: Sequence[float]) -> Distribution | None:
+def distribution(values: npt.NDArray[np.float64], thresholds: Sequence[float]) -> Distribution | None:
     """A histogram that shows the middle 99 % of the values, and the thresholds where they are not far away.
 
     What is beyond is counted in the first and last bin. None where all values are equal, or there are none.
@@ -75,7 +74,6 @@ def distribution(signal: str, values: npt.NDArray[np.float64], thresholds: Seque
     edges[0], edges[-1] = low, high  # not what rounding left of them
     counts, _ = np.histogram(np.clip(values, low, high), edges)
     return Distribution(
-        signal=signal,
         edges=edges.tolist(),
         counts=counts.tolist(),
         thresholds=sorted(set(near)),
@@ -89,22 +87,20 @@ def distribution_figures(
 ) -> Figures | None:
     """Charts of the signals whose rules drop most."""
     dropped = judge.account.dropped
-    thresholds: dict[str, list[float]] = {}
-    weights: dict[str, int] = {}
+    bounds: dict[str, list[Bound]] = {}
     for condition in conditions_of(judge):
         if isinstance(condition, Bound) and condition.signal in SIGNALS:
-            thresholds.setdefault(condition.signal, []).append(condition.threshold)
-            weights[condition.signal] = weights.get(condition.signal, 0) + dropped.get(condition.rule, 0)
-    names = sorted(thresholds, key=lambda name: -weights[name])
+            bounds.setdefault(condition.signal, []).append(condition)
+    names = sorted(bounds, key=lambda name: -sum(dropped.get(bound.rule, 0) for bound in bounds[name]))
     drawn = draw_signals(signals, names, number=num_documents, seed=seed)
     if drawn is None:
         return None
     figures: list[Figure] = []
     for name in names:
-        found = distribution(name, drawn[name].to_numpy(), thresholds[name])
+        found = distribution(drawn[name].to_numpy(), [bound.threshold for bound in bounds[name]])
         if found is not None and len(figures) < max_figures:
-            figures.append(_distribution_figure(found, drawn.num_rows, signals.manifest.account.documents_in))
-    return Figures(figures=figures) if figures else None
+            figures.append(_distribution_figure(bounds[name][0], found, drawn.num_rows, signals.manifest))
+    return Figures(figures=figures, small=True) if figures else None
 
 
 def rules_table(judge: Manifest) -> Table:
@@ -134,9 +130,9 @@ def rules_table(judge: Manifest) -> Table:
         title="Rules, in the order in which they are asked",
         columns=[
             Column(title="Rule"),
-            Column(title="A document stays with"),
+            Column(title="Stays with"),
             Column(title="Break it", numeric=True),
-            Column(title="Of all judged"),
+            Column(title="Of all"),
             Column(title="Dropped by it", numeric=True),
         ],
         rows=rows,
@@ -154,20 +150,32 @@ def _broken(judge: Manifest) -> dict[str, int]:
 
 def _requirement(condition: Condition) -> str:
     if isinstance(condition, Bound):
-        return f"{condition.signal} {_ALLOWED[condition.comparison]} {value(condition.threshold)}"
+        return f"{_without_rule_set(condition)} {_ALLOWED[condition.comparison]} {value(condition.threshold)}"
     return f"{condition.column} one of {', '.join(condition.allowed)}"
 
 
-def _distribution_figure(found: Distribution, drawn: int, documents: int) -> Figure:
+def _without_rule_set(bound: Bound) -> str:
+    """The signal's name, without the name of the rule set where that stands before it in the rule, too."""
+    short = bound.signal.removeprefix(f"{bound.rule.partition('.')[0]}_")
+    return short if "_" in short else bound.signal
+
+
+def _distribution_figure(bound: Bound, found: Distribution, drawn: int, signals: Manifest) -> Figure:
     bins: list[dict[str, Any]] = [
         {"from": found.edges[at], "to": found.edges[at + 1], "count": counted}
         for at, counted in enumerate(found.counts)
     ]
+    name = _without_rule_set(bound)
+    lines = " and ".join(value(line) for line in found.thresholds) or "outside this range"
+    notes = [bound.rule.partition(".")[0].replace("_", " "), f"median {value(found.median, 3)}", f"threshold {lines}"]
+    documents = signals.account.documents_in
+    if drawn < documents:
+        notes.append(f"{count(drawn)} of {count(documents)} documents")
     return Figure(
-        name=f"signal-{found.signal}",
-        title=found.signal.replace("_", " "),
+        name=f"signal-{bound.signal}",
+        title=name.replace("_", " ").capitalize(),
         specification=charts.histogram(
-            bins, x=found.signal, y="Documents", lines=found.thresholds, logarithmic=found.logarithmic, height=150
+            bins, x=_unit(name), y="Documents", lines=found.thresholds, logarithmic=found.logarithmic, height=150
         ),
         table=Table(
             columns=[Column(title=title, numeric=True) for title in ("From", "To", "Documents")],
@@ -183,10 +191,12 @@ def _distribution_figure(found: Distribution, drawn: int, documents: int) -> Fig
                 if each["count"]
             ],
         ),
-        note=(
-            f"Median {value(found.median)}; threshold {' and '.join(value(line) for line in found.thresholds)}."
-            if found.thresholds
-            else f"Median {value(found.median)}; the threshold is outside this range."
-        )
-        + (f" {count(drawn)} of {count(documents)} documents." if drawn < documents else ""),
+        note=f"{', '.join(notes)}.".capitalize(),
     )
+
+
+def _unit(name: str) -> str:
+    """What a signal counts, by its name."""
+    if name.endswith("_ratio"):
+        return "Ratio"
+    return name.removeprefix("num_").replace("_", " ").capitalize()

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline_lib.report.blocks import Sample, SampleGroup
+from pipeline_lib.report.blocks import Sample, SampleGroup, Samples
 from pipeline_lib.report.drawing import PART, draw, read_drawn
 from pipeline_lib.report.excerpts import excerpt, one_line
 from pipeline_lib.report.quantities import count, value
@@ -112,28 +112,31 @@ def rejected_rows(inputs: Mapping[str, PublishedStage], *, per_reason: int, seed
     return [{**row, "url": one_line(row["url"] or "", _URL_CHARS)} for row in rows]
 
 
-def kept_group(rows: Sequence[Mapping[str, Any]]) -> SampleGroup:
-    return SampleGroup(
+def kept_samples(rows: Sequence[Mapping[str, Any]]) -> Samples:
+    return Samples(
         title="Documents of the corpus",
         tone="kept",
         note="Drawn by a seeded hash; the beginning of the final text.",
-        samples=[_sample(row, [("language", row["language"] or "unknown")]) for row in rows],
+        groups=[SampleGroup(samples=[_sample(row, [("language", row["language"] or "unknown")]) for row in rows])],
     )
 
 
-def dropped_groups(rows: Sequence[Mapping[str, Any]], dropped: Mapping[str, int]) -> list[SampleGroup]:
-    """One group a rule, in the order of the rows."""
+def dropped_samples(rows: Sequence[Mapping[str, Any]], dropped: Mapping[str, int]) -> Samples:
+    """One group a rule, in the order of the rows; `dropped` counts the documents of each rule."""
     drawn = Counter(row["rule"] for row in rows)
-    return [
-        SampleGroup(
-            title=rule,
-            tone="dropped",
-            note=f"{drawn[rule]} of {count(dropped[rule])}" if rule in dropped else "",
-            folded=True,
-            samples=[_sample(row, _measured(row)) for row in rows if row["rule"] == rule],
-        )
-        for rule in drawn
-    ]
+    return Samples(
+        title="Dropped documents, by rule",
+        tone="dropped",
+        note="Drawn by a seeded hash; the beginning of the extracted text.",
+        groups=[
+            SampleGroup(
+                title=rule,
+                note=f"{drawn[rule]} of {count(dropped[rule])}" if rule in dropped else "",
+                samples=[_sample(row, _measured(row)) for row in rows if row["rule"] == rule],
+            )
+            for rule in drawn
+        ],
+    )
 
 
 def _measured(row: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -94,7 +94,7 @@ def _figure(scores: list[Score]) -> Figure:
     return Figure(
         name="scores",
         title="Bits per byte of held-out text",
-        specification=charts.intervals(rows, x=("bits_per_byte", "Bits per byte", ".3f"), y=("name", None)),
+        specification=charts.intervals(rows, x=("bits_per_byte", "Bits per byte", ".3f"), y="name"),
         note="The line over the model's bar is a 95 % interval, over documents." if rows[0]["low"] is not None else "",
         table=Table(
             columns=[

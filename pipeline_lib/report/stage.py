@@ -15,7 +15,7 @@ from pipeline_lib.report.provenance import provenance_section, timings_section
 from pipeline_lib.report.quantities import count, share, size
 from pipeline_lib.report.readings import reading
 from pipeline_lib.report.rules import distribution_figures, rules_table
-from pipeline_lib.report.samples import dropped_groups, dropped_rows, kept_group, kept_rows, rejected_rows
+from pipeline_lib.report.samples import dropped_rows, dropped_samples, kept_rows, kept_samples, rejected_rows
 from pipeline_lib.report.scores import evaluation_section, scores_of
 from pipeline_lib.report.tokenizer_fit import count_tokens, tokenizer_section
 from pipeline_lib.report.volumes import measure_volumes
@@ -41,10 +41,11 @@ def report_part(
         Page(
             title=one_line(str(reading(facts, "recipe_name") or "A run"), 80),
             run_id=one_line(str(reading(facts, "run_id") or ""), 120),
+            corpus_digest=one_line(str(reading(facts, "corpus_digest") or ""), 64)[:12],
             created_at=one_line(str(reading(facts, "created_at") or ""), 40).replace("T", " "),
             description=one_line(str(reading(facts, "recipe", "description") or ""), 400),
             link=_link(reading(facts, "ui_url")),
-            tiles=_tiles(inputs, facts),
+            tiles=_tiles(inputs),
             sections=sections,
         )
     )
@@ -70,7 +71,7 @@ def _corpus(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, An
         corpus_section(
             compose(inputs["corpus"].manifest),
             edits_table(inputs),
-            [kept_group(kept)] if kept else [],
+            [kept_samples(kept)] if kept else [],
             top_hosts=parameters.top_hosts,
             top_languages=parameters.top_languages,
         )
@@ -94,7 +95,7 @@ def _rules(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, Any
     rows = dropped_rows(
         inputs, per_rule=parameters.samples_per_rule, seed=parameters.seed, excerpt_chars=parameters.excerpt_chars
     )
-    blocks += dropped_groups(rows, judge.account.dropped)
+    blocks += [dropped_samples(rows, judge.account.dropped)] if rows else []
     dropped = sum(judge.account.dropped.values())
     return [
         Section(
@@ -194,7 +195,7 @@ _SECTIONS: tuple[Callable[[Stages, ReportParameters, Mapping[str, Any]], list[Se
 )
 
 
-def _tiles(inputs: Stages, facts: Mapping[str, Any]) -> list[Tile]:
+def _tiles(inputs: Stages) -> list[Tile]:
     """The run at a glance."""
     tiles = []
     if "extract" in inputs:
@@ -217,9 +218,6 @@ def _tiles(inputs: Stages, facts: Mapping[str, Any]) -> list[Tile]:
         if "this model" in scores:
             note = f"xz -9: {scores['xz -9']:.3f}" if "xz -9" in scores else ""
             tiles.append(Tile(label="Bits per byte", value=f"{scores['this model']:.3f}", note=note))
-    digest = reading(facts, "corpus_digest")
-    if isinstance(digest, str):
-        tiles.append(Tile(label="Corpus digest", value=digest[:12]))
     return tiles
 
 

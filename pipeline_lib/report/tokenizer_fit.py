@@ -89,7 +89,7 @@ def _figure(groups: Mapping[str, Any], limit: int, *, name: str, title: str) -> 
             "name": one_line(key, _NAME_CHARS) or "unknown",
             "bytes_per_token": number(groups, key, "bytes_per_token"),
             "tokens": number(groups, key, "tokens"),
-            "megabytes": (number(groups, key, "bytes") or 0) / 1e6,
+            "bytes": number(groups, key, "bytes"),
         }
         for key in largest
         if number(groups, key, "bytes_per_token") is not None
@@ -102,21 +102,23 @@ def _figure(groups: Mapping[str, Any], limit: int, *, name: str, title: str) -> 
         specification=charts.bars(
             rows,
             x=("bytes_per_token", "UTF-8 bytes per token", ".2f"),
-            y=("name", None),
-            hover=[("tokens", "Tokens", ",d"), ("megabytes", "Text (MB)", ",.3~r")],
+            y="name",
+            hover=[("tokens", "Tokens", ",d"), ("bytes", "Text (bytes)", ",d")],
             tone="plain",
         ),
         note="Those with most text first.",
         table=Table(
             columns=[
                 Column(title=name.capitalize()),
-                *(Column(title=each, numeric=True) for each in ("Bytes per token", "Tokens", "Text (MB)")),
+                *(Column(title=each, numeric=True) for each in ("Bytes per token", "Tokens", "Text")),
             ],
             rows=[
                 Row(
                     cells=[
                         Cell(text=row["name"], crawled=True),
-                        *(Cell(text=value(row[key])) for key in ("bytes_per_token", "tokens", "megabytes")),
+                        Cell(text=value(row["bytes_per_token"])),
+                        Cell(text=count(row["tokens"])),
+                        Cell(text=size(row["bytes"])),
                     ]
                 )
                 for row in rows

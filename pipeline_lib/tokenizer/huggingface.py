@@ -10,7 +10,7 @@ from pipeline_lib.tokenizer.training import BOS, CONTROL_SYMBOLS, EOS, PAD, UNK,
 
 _PROBES = (
     "The quick brown fox,  and   more: 12345\n\n\tdef f(x):\r\n        return x + 1\n",
-    "caf\u00e9 e\u0301 \u65e5\u672c\u8a9e \U0001f469\u200d\U0001f467 \x00\ufeff\u00a0 \u2581 <0x0A>",
+    "Zürich e\u0301 日本語 \U0001f469\u200d\U0001f467 \x00\ufeff\u00a0 \u2581 <0x0A>",
 )
 
 

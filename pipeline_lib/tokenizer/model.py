@@ -16,7 +16,6 @@ from storage.tables import DamagedFile
 from storage.token_shards import TokenizerIdentity
 
 SPACE = "\u2581"  # how SentencePiece spells a space inside pieces
-_REPLACEMENT = "\ufffd"
 # Round trip of a model that normalises, adds a space in front, or folds spaces would differ here.
 _PROBE = " a  b\ufb01 \r\n\t c\u0301 \U0001f600  "
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 class TokenizerParameters:
     """A SentencePiece BPE vocabulary.
 
-    The default of `character_coverage` is SentencePiece's own for text in many scripts; characters beyond it become
-    UTF-8 bytes. `vocab_size` 8192 is for models of 5 to 30 million parameters, where a larger vocabulary would take
-    most of them. 32 MiB of text fix a vocabulary of that size: more changes its rarest pieces only.
+    The default of `character_coverage` is SentencePiece's own; characters beyond it become UTF-8 bytes. A `vocab_size`
+    of 8192 leaves most of the weights of a model of a few million to its layers. `sample_bytes` of 32 MiB takes all
+    that the demo recipe reads.
 
     Attributes:
         vocab_size: pieces in all: special ones, 256 bytes, characters and merges.
@@ -30,8 +30,8 @@ class TokenizerParameters:
     def __post_init__(self) -> None:
         if not 272 <= self.vocab_size <= 1 << 20:
             raise ValueError(
-                f"vocab_size={self.vocab_size}: expected at least 272 (256 bytes, 14 special pieces, two characters) and "
-                f"at most {1 << 20}"
+                f"vocab_size={self.vocab_size}: expected 272 (256 bytes, 14 special pieces, two characters) up to "
+                f"{1 << 20}"
             )
         if self.sample_bytes < 1:
             raise ValueError(f"sample_bytes={self.sample_bytes}: a tokenizer cannot be trained on nothing")

@@ -2,7 +2,8 @@
 
 SentencePiece's BPE takes as long for the thousandth "the" as for the first. No piece of our vocabularies has a space
 after another character, and line break and tab are pieces of their own: before a run of spaces, and around those two,
-no merge can happen, and the ids of a text are the ids of its segments, one after the other.
+no merge can happen, and the ids of a text are the ids of its segments, one after the other. Measured on 24.6 MB of
+English with 8192 pieces: 12.5 to 14.6 MB/s a core, 3.5 MB/s without.
 """
 
 import numpy as np

@@ -37,7 +37,7 @@ def encode_part(
     num_documents = sum(metrics[split]["documents"] for split in _SPLITS)
     return PartResult(
         account=Account(documents_in=num_documents, documents_out=num_documents),
-        metrics={**metrics, **_token_format(tokenizer.identity)},
+        metrics={**metrics, **_token_format(tokenizer.identity), "seed": parameters.seed},
     )
 
 
@@ -64,6 +64,12 @@ def tokens_part(
     """
     encode = inputs["encode"]
     split, shard, num_shards = part.source["split"], part.source["shard"], part.source["num_shards"]
+    for record in encode.manifest.parts:
+        if record.metrics["seed"] != parameters.seed:
+            raise ValueError(
+                f"{record.name} was encoded in the order of seed {record.metrics['seed']}, expected "
+                f"{parameters.seed}: encode with TokenParameters.encoding of the same parameters"
+            )
     tokenizer: TokenizerIdentity | None = None
     slices = []
     for name in encode.part_names:

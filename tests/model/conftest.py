@@ -1,13 +1,16 @@
 """A toy tokenizer (a byte, an id), documents of made-up prose, and the stages that a model is trained from."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+import torch
+
+from storage.accounts import Account, add_accounts
 from storage.manifests import (
     Manifest,
     Part,
@@ -17,22 +20,19 @@ from storage.manifests import (
     StageAddress,
     publish_manifest,
 )
-
-from storage.accounts import Account, add_accounts
 from storage.schemas import CORPUS, document_id
 from storage.store import Store
 from storage.token_shards import TokenizerIdentity, write_token_shard
 
-WORDS = "the mill turns by day and night it takes all grain that comes in sacks wheat rye oats and gives flour".split()
+WORDS = ("the", "mill", "turns", "by", "day", "and", "night", "it", "takes", "grain", "that", "comes", "in", "sacks")
+IDENTITY = TokenizerIdentity(digest="70" * 32, vocab_size=260, unk_id=0, bos_id=1, eos_id=2, pad_id=3)
 
 
 @dataclass(frozen=True)
 class ToyTokenizer:
     """Ids 0 to 3 are special, byte b is 4 + b."""
 
-    identity: TokenizerIdentity = TokenizerIdentity(
-        digest="70" * 32, vocab_size=260, unk_id=0, bos_id=1, eos_id=2, pad_id=3
-    )
+    identity: TokenizerIdentity
 
     def encode(self, text: str) -> list[int]:
         return [4 + byte for byte in text.encode()]
@@ -74,7 +74,12 @@ class Mill:
         return PublishedStage(store=self.store, manifest=manifest)
 
     def run(
-        self, stage: str, work: Callable[..., PartResult], inputs: Mapping[str, PublishedStage], *args: Any, **kwargs: Any
+        self,
+        stage: str,
+        work: Callable[..., PartResult],
+        inputs: Mapping[str, PublishedStage],
+        *args: Any,
+        **kwargs: Any,
     ) -> PublishedStage:
         """One part named `all`, committed."""
         writer = self.writer(stage)
@@ -126,9 +131,18 @@ def _blank(kind: pa.DataType) -> Any:
     return "" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else 0
 
 
-@pytest.fixture()
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny tensors gain nothing from a second thread, and on a busy machine lose much by waiting for it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def mill(tmp_path: Path) -> Mill:
-    return Mill(store=Store(str(tmp_path / "store")), tokenizer=ToyTokenizer())
+    return Mill(store=Store(str(tmp_path / "store")), tokenizer=ToyTokenizer(IDENTITY))
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,15 @@ def test_num_parameters_is_what_the_decoder_has(preset, tied) -> None:
 
 @pytest.mark.parametrize(
     ("preset", "vocab_size", "millions"),
-    [("test", 512, 0.13), ("nano", 4096, 3.2), ("10M", 8192, 8), ("30M", 16384, 32), ("60M", 32000, 61), ("135M", 32000, 141)],
-)  # fmt: skip
+    [
+        ("test", 512, 0.13),
+        ("nano", 4096, 3.2),
+        ("10M", 8192, 8),
+        ("30M", 16384, 32),
+        ("60M", 32000, 61),
+        ("135M", 32000, 141),
+    ],
+)
 def test_presets_have_the_size_of_their_name(preset, vocab_size, millions) -> None:
     config = DecoderParameters(preset=preset).config(vocab_size=vocab_size, context=512)
     assert config.num_parameters() / 1e6 == pytest.approx(millions, rel=0.2)

@@ -93,16 +93,26 @@ def test_tokens_are_drawn_as_often_as_the_model_predicts() -> None:
     assert np.bincount(drawn, minlength=3) / 4000 == pytest.approx(expected, abs=0.03)
 
 
-@pytest.mark.parametrize(("prompt", "complaint"), [([], "at least one token"), ([1, 50], "token 50"), ([-1], "token -1")])
+@pytest.mark.parametrize(
+    ("prompt", "complaint"), [([], "at least one token"), ([1, 50], "token 50"), ([-1], "token -1")]
+)
 def test_prompts_that_the_model_cannot_read_are_refused(decoder: Decoder, prompt, complaint) -> None:
     with pytest.raises(ValueError, match=complaint):
         continue_tokens(decoder, prompt, greedy(), end_of_text=NEVER)
 
 
 @pytest.mark.parametrize(
-    "change", [{"max_new_tokens": 0}, {"temperature": -1.0}, {"temperature": float("nan")}, {"top_k": 0}, {"top_p": 0.0},
-               {"top_p": 1.1}, {"seed": -1}],
-)  # fmt: skip
+    "change",
+    [
+        {"max_new_tokens": 0},
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"top_k": 0},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"seed": -1},
+    ],
+)
 def test_limits_that_make_no_sense_are_refused_by_name(change) -> None:
     with pytest.raises(ValueError, match=next(iter(change))):
         SamplingParameters(**change)

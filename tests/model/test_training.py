@@ -109,6 +109,13 @@ def test_a_run_that_is_broken_off_ends_as_if_it_had_not_been(store, uninterrupte
     assert log_without_clock(resumed) == log_without_clock(uninterrupted)
 
 
+def test_bfloat16_on_two_threads_is_continued_to_the_same_bit_too(store: Store) -> None:
+    parameters = replace(PARAMETERS, precision="bfloat16", num_threads=2, steps=4)
+    with pytest.raises(BrokenOff):
+        run(store, parameters, on_step=break_off_after(3))
+    assert torch.equal(weights(run(store, parameters)), weights(run(parameters=parameters)))
+
+
 def test_a_finished_run_is_not_run_again(store: Store, uninterrupted: TrainedDecoder) -> None:
     run(store)
     again = run(store, on_step=break_off_after(12))

@@ -74,12 +74,7 @@ def test_ipc_does_not_change_a_digest(column):
     assert table_digest(pa.ipc.open_stream(sink.getvalue()).read_all()) == table_digest(table)
 
 
-def renamed_by_parquet(name):
-    reason = "storage.digests names a type by Arrow's spelling, and Parquet renames the items of a list to `element`"
-    return pytest.param(name, marks=[pytest.mark.xfail(reason=reason)] if name.endswith("list") else [])
-
-
-@pytest.mark.parametrize("name", [renamed_by_parquet(name) for name in sorted(KINDS)])
+@pytest.mark.parametrize("name", sorted(KINDS))
 @pytest.mark.parametrize("repeats", [0, 1, 9])
 def test_parquet_does_not_change_a_digest(name, repeats):
     kind, values = KINDS[name]

@@ -46,7 +46,7 @@ def manifest_of(*parts):
     account = Account(
         documents_in=sum(part.account.documents_in for part in parts),
         documents_out=sum(part.account.documents_out for part in parts),
-        dropped={"too_short": sum(part.account.dropped["too_short"] for part in parts)},
+        dropped={"too_short": sum(part.account.dropped.get("too_short", 0) for part in parts)},
     )
     return Manifest(
         stage="judge",

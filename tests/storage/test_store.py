@@ -67,7 +67,6 @@ def test_nothing_of_an_unfinished_file_can_be_seen(store):
     assert store.names("folder") == ["file.bin"]
 
 
-@pytest.mark.xfail(reason="storage.store lets s3fs answer from an old listing; use_listings_cache=False would not")
 def test_what_another_process_publishes_is_seen_at_once(s3_url):
     store = Store(s3_url)
     store.publish_bytes("folder/one", b"1")

@@ -119,9 +119,6 @@ def test_a_flipped_bit_in_the_rows_never_gives_other_rows(tmp_path):
     assert any(isinstance(outcome, DamagedFile) for outcome in outcomes)
 
 
-@pytest.mark.xfail(
-    reason="storage.tables passes on UnicodeDecodeError and ArrowNotImplementedError of a damaged footer"
-)
 def test_a_flipped_bit_in_the_footer_is_damage_and_no_other_error(tmp_path):
     path = tmp_path / "a.parquet"
     write_table(edits(), path, EDITS)

@@ -81,9 +81,6 @@ def test_an_arrow_file_of_another_program_is_no_shard(tmp_path):
         open_token_shard(tmp_path / "a.arrow")
 
 
-@pytest.mark.xfail(
-    reason="storage.token_shards passes on what Arrow raises for a damaged footer, as storage.tables does"
-)
 def test_a_flipped_bit_in_the_footer_is_damage_and_no_other_error(tmp_path):
     path = tmp_path / "a.arrow"
     write_token_shard(documents(), path, IDENTITY)

@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -258,6 +259,20 @@ def test_the_same_packages_give_the_same_bytes_in_any_folder_process_order_and_h
         outputs.add("\n".join(sorted(finished.stdout.splitlines())))
     assert len(outputs) == 1
     assert len(outputs.pop().splitlines()) == 3
+
+
+def test_parts_rendered_at_once_in_threads_are_those_rendered_one_after_another(tmp_path):
+    parameters = DocumentationParameters(packages=("pluggy", "click"), num_files=4)
+    store = Store(str(tmp_path / "store"))
+
+    def render(part):
+        writer = PartWriter(store=store, address=StageAddress(stage="crawl", key="threads"), part=part.name)
+        crawl_part(part, {}, writer, parameters)
+        return writer.files[0].sha256
+
+    with ThreadPoolExecutor(4) as threads:
+        at_once = list(threads.map(render, documentation_parts(parameters)))
+    assert at_once == [record.sha256 for record in crawl(parameters, tmp_path / "store").manifest.files()]
 
 
 @pytest.mark.parametrize("num_files", [1, 2, 5])

@@ -112,7 +112,7 @@ def test_logical_paths_elsewhere_begin_below_the_deepest_common_folder(tmp_path,
 def test_relative_paths_are_made_absolute_but_never_logical(tmp_path, monkeypatch):
     lay_out(tmp_path, ["x/a.warc.gz"])
     monkeypatch.chdir(tmp_path)
-    (source,) = list_sources(["x/a.warc.gz"])
+    (source,) = list_sources(["x/../x/a.warc.gz"])
     assert source.url == str(tmp_path / "x/a.warc.gz")
     assert source.warc_path == "a.warc.gz"
 
@@ -125,6 +125,7 @@ def test_relative_paths_are_made_absolute_but_never_logical(tmp_path, monkeypatc
         ("empty", "holds no file named"),
         ("empty.paths", "list of paths is empty"),
         ("torn.paths.gz", "not a list of paths"),
+        ("outward.paths", "leads out of its root"),
         ("no.paths.gz", "no such file"),
         ("memory://no/such.warc.gz", "no such file"),
         ("memory://no/*.warc.gz", "no file matches"),
@@ -135,6 +136,7 @@ def test_relative_paths_are_made_absolute_but_never_logical(tmp_path, monkeypatc
 def test_what_cannot_be_read_is_a_clear_error_before_any_work(tmp_path, named, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.paths").write_text("\n\n")
+    (tmp_path / "outward.paths").write_text("crawl-data/../../a.warc.gz\n")
     (tmp_path / "torn.paths.gz").write_bytes(gzip.compress(b"crawl-data/a.warc.gz")[:-9])
     path = named if "://" in named else str(tmp_path / named)
     with pytest.raises(SourceError, match=message):

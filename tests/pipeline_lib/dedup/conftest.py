@@ -128,7 +128,10 @@ def deduplicated(parts: Mapping[str, Sequence[Page]], parameters: DedupParameter
     try:
         stages = publish_judged(store, parts)
         stages["signatures"] = publish(
-            store, "signatures", list(parts), lambda part, out: signatures_part(part, stages, out, parameters.signatures())
+            store,
+            "signatures",
+            list(parts),
+            lambda part, out: signatures_part(part, stages, out, parameters.signatures()),
         )
         dedup = publish(store, "dedup", ["all"], lambda part, out: dedup_part(part, stages, out, parameters))
         schema = fingerprints_schema(parameters.num_permutations)
@@ -152,8 +155,9 @@ def deduplicated(parts: Mapping[str, Sequence[Page]], parameters: DedupParameter
 def run_dedup():
     """`with run_dedup(parts, parameters) as outcome`; `parts` may be one list of pages."""
 
-    def run(parts, parameters=DedupParameters()):
-        return deduplicated(parts if isinstance(parts, dict) else {"part-00000": parts}, parameters)
+    def run(parts, parameters=None):
+        named = parts if isinstance(parts, dict) else {"part-00000": parts}
+        return deduplicated(named, parameters or DedupParameters())
 
     return run
 

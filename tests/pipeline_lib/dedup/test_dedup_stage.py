@@ -106,7 +106,9 @@ def test_decisions_are_those_of_plain_python_whatever_part_a_document_is_in(run_
     assert {doc_id: row["cluster_id"] for doc_id, row in outcome.clusters.items()} == {
         doc_id: min(members) for doc_id, members in cluster.items() if len(members) > 1
     }
-    assert all(row["cluster_id"] == outcome.clusters[doc_id]["cluster_id"] for doc_id, row in outcome.duplicates.items())
+    assert all(
+        row["cluster_id"] == outcome.clusters[doc_id]["cluster_id"] for doc_id, row in outcome.duplicates.items()
+    )
     assert {doc_id for doc_id, row in outcome.clusters.items() if not row["kept"]} == set(witness)
     assert outcome.account.documents_in == len(documents)
     assert outcome.account.documents_out == len(documents) - len(witness)

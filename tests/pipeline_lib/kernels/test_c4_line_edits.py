@@ -13,7 +13,8 @@ POLICY = ["terms of use", "privacy policy", "cookie policy", "uses cookies", "us
 CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
 
 PIECES = (
-    "Terms Of Use|privacy policy|cookie policy|uses cookies|use of cookies|use coo\u212aies|use cook\u0130es"
+    "use coo\u212aies|use cook\u0130es"  # codespell:ignore coo
+    "|Terms Of Use|privacy policy|cookie policy|uses cookies|use of cookies"
     "|JavaScript|Lorem IPSUM|lorem[1] ipsum|{|three words here|x|12345678|.|...|?|\"|'|。|猫|שלום|\u0301|\u200b|\x00"
     "|[1]|[]|[edit]|[Edit]|[citation needed]|[٣]|[1|[[2]]|[1 ]"
     "| | |  |\u00a0|\t|\n|\n|\n\n|\r\n|\r|\x0b|\x85|\u2028|\u2029|\x1c"

@@ -36,7 +36,7 @@ def words(text: str, digits: bool) -> list[str]:
             continue
         if category[0] in "PSZ" or category in ("Cc", "Co"):
             marked += " "
-        elif category == "Nd":
+        elif unicodedata.decimal(character, None) is not None:
             marked += str(unicodedata.decimal(character)) if digits else "\x00"
         else:
             folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", character).casefold())

@@ -51,7 +51,7 @@ FACTS = {
     "ui_url": "http://127.0.0.1:4200",
 }
 
-_WORDS = (
+_WORDS = (  # noqa: SIM905 (words read better in a line)
     "the of and a to in is that for it as with returns array function value each model data when given which type "
     "values from this are default use axis shape not be by an if or on input output number list string object method "
     "class parameter example computes along dimension tensor index column row file path error raised optional length"
@@ -126,7 +126,10 @@ def publish_run(store: Store, *, per_part: int, hostile: str) -> MadeRun:
             ],
             [
                 Account(
-                    documents_in=count + 5, documents_out=count, dropped={"not_html": 2, "request": 3}, unit_in="records"
+                    documents_in=count + 5,
+                    documents_out=count,
+                    dropped={"not_html": 2, "request": 3},
+                    unit_in="records",
                 )
                 for count in counts
             ],
@@ -134,7 +137,10 @@ def publish_run(store: Store, *, per_part: int, hostile: str) -> MadeRun:
         "signals": publisher.publish(
             "signals",
             [
-                {"signals": (_signals(tables[part], generator), signals_schema(list(SIGNALS))), "edits": (_edits(tables[part]), EDITS)}
+                {
+                    "signals": (_signals(tables[part], generator), signals_schema(list(SIGNALS))),
+                    "edits": (_edits(tables[part]), EDITS),
+                }
                 for part in PARTS
             ],
             [Account(documents_in=count, documents_out=count) for count in counts],
@@ -147,10 +153,7 @@ def publish_run(store: Store, *, per_part: int, hostile: str) -> MadeRun:
     stages["judge"] = publisher.publish(
         "judge",
         [{"decisions": (_decisions(decisions[part], hostile), DECISIONS)} for part in PARTS],
-        [
-            _drop(count, [bound.rule for _, bound in decisions[part]])
-            for count, part in zip(counts, PARTS, strict=True)
-        ],
+        [_drop(count, [bound.rule for _, bound in decisions[part]]) for count, part in zip(counts, PARTS, strict=True)],
         parameters=json.loads(json.dumps(asdict(FilterParameters()))),
         metrics={"broken": {bound.rule: 9 for bound in bounds}},
     )
@@ -178,7 +181,9 @@ def publish_run(store: Store, *, per_part: int, hostile: str) -> MadeRun:
         [{"edits": (EDITS.empty_table(), EDITS)} for _ in PARTS],
         [Account(documents_in=count, documents_out=count) for count in kept_counts],
     )
-    splits = {part: {"train": _corpus(kept[part].slice(4)), "validation": _corpus(kept[part].slice(0, 4))} for part in PARTS}
+    splits = {
+        part: {"train": _corpus(kept[part].slice(4)), "validation": _corpus(kept[part].slice(0, 4))} for part in PARTS
+    }
     stages["corpus"] = publisher.publish(
         "corpus",
         [{split: (table, CORPUS) for split, table in splits[part].items()} for part in PARTS],
@@ -200,7 +205,11 @@ def publish_run(store: Store, *, per_part: int, hostile: str) -> MadeRun:
 
 def _publish_model_stages(publisher: "_Publisher", stages: Stages, count: int, hostile: str) -> None:
     fit = {"documents": 10, "bytes": 40_000, "tokens": 10_000, "bytes_per_token": 4.0}
-    measured = {**fit, "languages": {"en": fit, f"de{hostile}": {**fit, "bytes_per_token": 3.1}}, "hosts": {f"a.test{hostile}": fit}}
+    measured = {
+        **fit,
+        "languages": {"en": fit, f"de{hostile}": {**fit, "bytes_per_token": 3.1}},
+        "hosts": {f"a.test{hostile}": fit},
+    }
     stages["tokenizer"] = publisher.publish(
         "tokenizer",
         [{}],
@@ -233,7 +242,15 @@ def _publish_model_stages(publisher: "_Publisher", stages: Stages, count: int, h
     stages["train"] = publisher.publish(
         "train",
         [{}],
-        [Account(documents_in=90_000, documents_out=89_856, dropped={"incomplete_last_row": 144}, unit_in="tokens", unit_out="tokens")],
+        [
+            Account(
+                documents_in=90_000,
+                documents_out=89_856,
+                dropped={"incomplete_last_row": 144},
+                unit_in="tokens",
+                unit_out="tokens",
+            )
+        ],
         metrics={"parameters": 3_400_000, "epochs": 22.7, "seconds": 394.2, "tokens_per_second": 5195.0},
         files={"log": ("log.jsonl", log.encode())},
     )
@@ -250,8 +267,18 @@ def _publish_model_stages(publisher: "_Publisher", stages: Stages, count: int, h
             "documents": 8,
             "bytes": 40_000,
             "samples": [
-                {**sample, "continuation": f" the value of the given axis.{hostile}", "choice": "likeliest", "temperature": 0.0},
-                {**sample, "continuation": " a list, or\n\na tensor with as many rows.", "choice": "drawn", "temperature": 0.8},
+                {
+                    **sample,
+                    "continuation": f" the value of the given axis.{hostile}",
+                    "choice": "likeliest",
+                    "temperature": 0.0,
+                },
+                {
+                    **sample,
+                    "continuation": " a list, or\n\na tensor with as many rows.",
+                    "choice": "drawn",
+                    "temperature": 0.8,
+                },
             ],
         },
     )
@@ -309,7 +336,8 @@ def _drop(count: int, reasons: Sequence[str]) -> Account:
 
 def _sources(part: str) -> pa.Table:
     return pa.Table.from_pylist(
-        [{"warc_path": f"{part}.warc.gz", "url": f"store:{part}.warc.gz", "bytes": 500_000, "fingerprint": "ab"}], SOURCES
+        [{"warc_path": f"{part}.warc.gz", "url": f"store:{part}.warc.gz", "bytes": 500_000, "fingerprint": "ab"}],
+        SOURCES,
     )
 
 
@@ -364,7 +392,9 @@ def _rejected(part: str, hostile: str) -> pa.Table:
 def _signals(documents: pa.Table, generator: np.random.Generator) -> pa.Table:
     count = documents.num_rows
     columns = {
-        name: generator.beta(1.2, 9, count) if "ratio" in name or "score" in name else np.floor(generator.lognormal(4.5, 1.2, count))
+        name: generator.beta(1.2, 9, count)
+        if "ratio" in name or "score" in name
+        else np.floor(generator.lognormal(4.5, 1.2, count))
         for name in SIGNALS
     }
     columns["num_bytes"] = np.array([len(text.as_py().encode()) for text in documents["text"]], np.float64)
@@ -384,7 +414,13 @@ def _edits(documents: pa.Table) -> pa.Table:
 def _decisions(decided: Sequence[tuple[str, Bound]], hostile: str) -> pa.Table:
     return pa.Table.from_pylist(
         [
-            {"doc_id": doc_id, "rule": bound.rule, "value": 0.123456789, "threshold": bound.threshold, "evidence": hostile or None}
+            {
+                "doc_id": doc_id,
+                "rule": bound.rule,
+                "value": 0.123456789,
+                "threshold": bound.threshold,
+                "evidence": hostile or None,
+            }
             for doc_id, bound in decided
         ],
         DECISIONS,

@@ -137,7 +137,7 @@ def test_parts_of_different_tokenizers_are_refused_and_nothing_is_written(
 
 
 def test_parts_encoded_for_another_seed_are_refused(make_shards):
-    with pytest.raises(ValueError, match="not in the order of seed 1"):
+    with pytest.raises(ValueError, match="order of seed 0, expected 1"):
         make_shards(TokenParameters(seed=1, num_shards=1), encoding=EncodeParameters(seed=0))
 
 

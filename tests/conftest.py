@@ -1,0 +1,35 @@
+"""What all tests share: the real data beside a checkout, where there is some, and renewing golden texts."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flows.compiled import keep_compiled_kernels
+
+PROJECT = Path(__file__).resolve().parent.parent
+SHARED_DATA = PROJECT.parent / "shared" / "data"
+
+# Before anything imports Prefect: tests report to nobody.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+# Before anything imports numba: a changed kernel must not meet old machine code.
+keep_compiled_kernels(PROJECT / ".kernel_cache")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--renew", action="store_true", help="write golden texts anew instead of comparing them")
+
+
+@pytest.fixture
+def renew(request: pytest.FixtureRequest) -> bool:
+    """Whether golden texts are to be written instead of compared (`make golden`)."""
+    return bool(request.config.getoption("--renew"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real crawl pages and texts that a checkout of the whole workplace has, and a user's clone has not."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("needs ../shared/data: real pages, which are not part of the project")
+    return SHARED_DATA

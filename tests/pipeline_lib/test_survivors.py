@@ -1,0 +1,163 @@
+from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline_lib.survivors import MisplacedEdit, Trail, apply_edits, read_survivors
+from storage.accounts import Account
+from storage.manifests import Manifest, PartWriter, PublishedStage, StageAddress
+from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, EDITS, document_id
+from storage.store import Store
+
+PART = "part-00000"
+
+characters = st.characters(codec="utf-8") | st.sampled_from("aé猫𝒳\x00\u0301\n")
+Edit = tuple[int, int, str]
+
+
+@st.composite
+def edited_texts(draw: st.DrawFn) -> tuple[str, list[Edit]]:
+    """A text and its edits, in characters: ordered, not overlapping, perhaps empty or touching."""
+    text = draw(st.text(characters, max_size=20))
+    cuts = sorted(draw(st.lists(st.integers(0, len(text)), max_size=8)))
+    pairs = zip(cuts[::2], cuts[1::2], strict=False)
+    return text, [(start, end, draw(st.text(characters, max_size=4))) for start, end in pairs]
+
+
+def sliced(text: str, edits: list[Edit]) -> str:
+    for start, end, replacement in reversed(edits):
+        text = text[:start] + replacement + text[end:]
+    return text
+
+
+def documents_table(texts: list[str]) -> pa.Table:
+    rows = [
+        {
+            "doc_id": document_id("crawl.warc.gz", offset),
+            "url": f"https://host.invalid/{offset}",
+            "host": "host.invalid",
+            "fetched_at": None,
+            "warc_path": "crawl.warc.gz",
+            "warc_offset": offset,
+            "warc_length": 1,
+            "mime": "text/html",
+            "charset": "utf-8",
+            "language": "en",
+            "language_score": 1.0,
+            "title": "",
+            "text": text,
+        }
+        for offset, text in enumerate(texts)
+    ]
+    return pa.Table.from_pylist(rows, DOCUMENTS)
+
+
+def edits_table(edits: list[tuple[int, int, int, str]]) -> pa.Table:
+    """Edits of document number, byte positions and replacement."""
+    rows = [
+        {
+            "doc_id": document_id("crawl.warc.gz", number),
+            "rule": "test.rule",
+            "start": start,
+            "end": end,
+            "replacement": replacement,
+        }
+        for number, start, end, replacement in edits
+    ]
+    return pa.Table.from_pylist(rows, EDITS)
+
+
+@settings(deadline=None)  # the first example compiles
+@given(st.lists(edited_texts(), max_size=5), st.randoms(use_true_random=False))
+def test_edits_are_slices_replaced_whatever_the_order_of_the_documents(
+    documents: list[tuple[str, list[Edit]]], random: Random
+) -> None:
+    by_document = [
+        [
+            (number, len(text[:start].encode()), len(text[:end].encode()), replacement)
+            for start, end, replacement in edits
+        ]
+        for number, (text, edits) in enumerate(documents)
+    ]
+    by_document.append([(99, 0, 1_000, "of a document that is not there")])
+    random.shuffle(by_document)
+    table = documents_table([text for text, _ in documents])
+    edited = apply_edits(table, edits_table([edit for edits in by_document for edit in edits]))
+    assert edited["text"].to_pylist() == [sliced(text, edits) for text, edits in documents]
+    assert edited.drop_columns("text").equals(table.drop_columns("text"))
+    assert edited.schema == table.schema
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        [(0, 0, 6, "")],  # the text has 5 bytes
+        [(0, -1, 2, "")],
+        [(0, 3, 2, "")],
+        [(0, 0, 3, ""), (0, 2, 4, "")],
+        [(0, 3, 4, ""), (0, 0, 1, "")],
+    ],
+)
+def test_edits_made_for_another_text_are_refused(edits: list[tuple[int, int, int, str]]) -> None:
+    with pytest.raises(MisplacedEdit, match="another text"):
+        apply_edits(documents_table(["héla", "a longer text after it"]), edits_table(edits))
+
+
+def published(store: Store, stage: str, tables: dict[str, tuple[pa.Table, pa.Schema]]) -> PublishedStage:
+    writer = PartWriter(store=store, address=StageAddress(stage=stage, key="k"), part=PART)
+    for name, (table, schema) in tables.items():
+        writer.table(name, table, schema)
+    account = Account(documents_in=0, documents_out=0)
+    record = writer.commit(account, {})
+    manifest = Manifest(
+        stage=stage,
+        key="k",
+        parameters={},
+        code_digest="",
+        libraries={},
+        inputs={},
+        parts=(record,),
+        account=account,
+        metrics={},
+        environment={},
+        seconds=0.0,
+    )
+    return PublishedStage(store=store, manifest=manifest)
+
+
+def test_survivors_are_what_no_stage_dropped_with_the_edits_in_their_order(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    ids = [document_id("crawl.warc.gz", number) for number in range(4)]
+    documents = published(
+        store, "extract", {"documents": (documents_table(["zero", "one", "two", "three"]), DOCUMENTS)}
+    )
+    signals = published(store, "signals", {"edits": (edits_table([(0, 0, 1, "h"), (3, 0, 5, "THREE!")]), EDITS)})
+    privacy = published(store, "privacy", {"edits": (edits_table([(3, 5, 6, "?")]), EDITS)})
+    decision = {"doc_id": ids[1], "rule": "length.too_short", "value": 3.0, "threshold": 4.0, "evidence": None}
+    judge = published(store, "judge", {"decisions": (pa.Table.from_pylist([decision], DECISIONS), DECISIONS)})
+    duplicate = {
+        "doc_id": ids[2],
+        "rule": "exact_duplicate",
+        "kept_id": ids[0],
+        "similarity": 1.0,
+        "threshold": 0.8,
+        "bands_shared": 14,
+        "cluster_id": ids[0],
+    }
+    dedup = published(store, "dedup", {"duplicates": (pa.Table.from_pylist([duplicate], DUPLICATES), DUPLICATES)})
+
+    trail = Trail(documents=documents, edits=(signals, privacy), drops=(judge, dedup))
+    survivors = read_survivors(trail, PART)
+    assert survivors["doc_id"].to_pylist() == [ids[0], ids[3]]
+    assert survivors["text"].to_pylist() == ["hero", "THREE?"]
+    assert survivors.schema.names == DOCUMENTS.names
+    assert read_survivors(trail, PART, ["text", "url"]).column_names == ["text", "url"]
+    assert read_survivors(Trail(documents=documents), PART, ["text"])["text"].to_pylist() == [
+        "zero",
+        "one",
+        "two",
+        "three",
+    ]
