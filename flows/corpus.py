@@ -128,7 +128,7 @@ def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
             parts=[Part(name="all")],
             parameters=recipe.dedup,
             inputs={**inputs, "signatures": signatures},
-            libraries=("numba", "numpy", "polars", "pyarrow"),
+            libraries=("numba", "numpy", "pyarrow"),
             continues="signatures",
         ),
     )
@@ -144,7 +144,7 @@ def mask_private_data(session: Session, recipe: Recipe, unique: Stages) -> Stage
             parts=same_parts(unique["extract"]),
             parameters=recipe.privacy,
             inputs={name: unique[name] for name in ("extract", "signals", "judge", "dedup")},
-            libraries=("pyarrow",),
+            libraries=("numba", "numpy", "pyarrow"),
             continues="dedup",
         ),
     )

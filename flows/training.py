@@ -6,7 +6,6 @@ from flows.corpus import Stages
 from flows.recipe import Recipe
 from flows.session import Session
 from flows.stage import Stage, run_stage
-
 from model.training import TrainingStep
 from model.training_stage import train_part
 from storage.manifests import Part

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
 from storage.manifests import Part
+from storage.wrong_request import WrongRequest
 
 README_PAGE = "index.html"
 PATHS_PART = "paths"
@@ -30,7 +31,7 @@ _DISTRIBUTION_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$")
 _CRAWL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*$")
 
 
-class NothingToDocument(ValueError):
+class NothingToDocument(WrongRequest):
     """None of the packages is installed, so that there is nothing to crawl."""
 
 
@@ -99,7 +100,7 @@ class Site:
     version: str
     summary: str
     folder: Path  # that the paths of modules are relative to
-    readme: "Readme | None"
+    readme: Readme | None
     modules: tuple["Source", ...]  # sorted by address
 
     @property
@@ -130,7 +131,6 @@ class Source:
 class Documented:
     """A class, function or method that says something, with what it holds that does too."""
 
-    kind: Literal["class", "function", "method"]
     name: str
     signature: str
     docstring: str  # empty for a class that only has documented methods
@@ -155,10 +155,12 @@ def site_name(package: str) -> str:
 
 
 def find_distribution(package: str) -> importlib.metadata.Distribution | None:
+    """The installed distribution, or None; one whose installer recorded no files counts as not installed."""
     try:
-        return importlib.metadata.distribution(package)
+        distribution = importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+    return distribution if distribution.read_text("RECORD") else None
 
 
 def documentation_identity(parameters: DocumentationParameters) -> dict[str, str]:
@@ -298,7 +300,7 @@ def read_module(source: bytes) -> ModuleContent:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UnreadableSource("unparsable_source") from error
     lines = text.split("\n")
-    return ModuleContent(docstring=_docstring(tree), members=tuple(_members(tree.body, lines, "function")))
+    return ModuleContent(docstring=_docstring(tree), members=tuple(_members(tree.body, lines)))
 
 
 @contextmanager
@@ -318,27 +320,25 @@ def _docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunc
     return docstring if docstring.strip() else ""
 
 
-def _members(body: Sequence[ast.stmt], lines: list[str], kind: Literal["function", "method"]) -> Iterator[Documented]:
+def _members(body: Sequence[ast.stmt], lines: list[str]) -> Iterator[Documented]:
     """Documented members of a module or class, those inside `if` and `try` included, those inside functions not."""
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = _docstring(node)
             if docstring:
-                yield Documented(kind=kind, name=node.name, signature=_signature(node, lines), docstring=docstring)
+                yield Documented(name=node.name, signature=_signature(node, lines), docstring=docstring)
         elif isinstance(node, ast.ClassDef):
             docstring = _docstring(node)
-            members = tuple(_members(node.body, lines, "method"))
+            members = tuple(_members(node.body, lines))
             if docstring or members:
                 signature = _signature(node, lines)
-                yield Documented(
-                    kind="class", name=node.name, signature=signature, docstring=docstring, members=members
-                )
+                yield Documented(name=node.name, signature=signature, docstring=docstring, members=members)
         elif isinstance(node, ast.If | ast.Try | ast.With):
-            yield from _members(node.body, lines, kind)
+            yield from _members(node.body, lines)
             if not isinstance(node, ast.With):
-                yield from _members(node.orelse, lines, kind)
+                yield from _members(node.orelse, lines)
             for handler in node.handlers if isinstance(node, ast.Try) else ():
-                yield from _members(handler.body, lines, kind)
+                yield from _members(handler.body, lines)
 
 
 def _signature(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> str:

@@ -19,6 +19,7 @@ import fsspec
 
 from storage.digests import file_digest
 from storage.manifests import MissingStage, PublishedStage
+from storage.wrong_request import WrongRequest
 
 STORE_SCHEME = "store:"
 UNKNOWN_SIZE = -1
@@ -31,7 +32,7 @@ _ENTITY_TAGS = ("ETag", "etag", "Content-MD5", "md5Hash", "md5", "checksum")
 _TIMES = ("LastModified", "Last-Modified", "last_modified", "mtime", "updated", "created")
 
 
-class SourceError(ValueError):
+class SourceError(WrongRequest):
     """What was named as source cannot be read; the message says which, and what to do."""
 
 
@@ -197,16 +198,21 @@ def _expand(path: str, base_url: str | None) -> list[str]:
     else:
         is_glob = any(sign in url for sign in "*[") or ("?" in url and not url.startswith("http"))
     if is_glob:
-        return _not_empty(_glob(url), f"{path}: no file matches")
-    if urlsplit(url).path.endswith(_LIST_SUFFIXES):
-        content = _content(url)
-        root = _root_of_list(url) if base_url is None else _absolute(base_url).rstrip("/")
-        entries = _not_empty(_entries(content, path), f"{path}: the list of paths is empty")
-        for entry in entries:
-            if ".." in PurePosixPath(entry).parts:
-                raise SourceError(f"{path}: the list of paths leads out of its root: {entry!r}")
-        return [entry if _is_absolute(entry) else f"{root}/{entry}" for entry in entries]
-    return [url]
+        matches = _not_empty(_glob(url), f"{path}: no file matches")
+        return [each for match in matches for each in _expand_file(match, base_url)]
+    return _expand_file(url, base_url)
+
+
+def _expand_file(url: str, base_url: str | None) -> list[str]:
+    """The files that a path list names, or the file itself where it is none."""
+    if not urlsplit(url).path.endswith(_LIST_SUFFIXES):
+        return [url]
+    entries = _not_empty(_entries(_content(url), url), f"{url}: the list of paths is empty")
+    outward = [entry for entry in entries if ".." in PurePosixPath(entry).parts]
+    if outward:
+        raise SourceError(f"{url}: the list of paths leads out of its root: {outward[0]!r}")
+    root = _root_of_list(url) if base_url is None else _absolute(base_url).rstrip("/")
+    return [entry if _is_absolute(entry) else f"{root}/{entry}" for entry in entries]
 
 
 def _not_empty(found: list[str], complaint: str) -> list[str]:
@@ -218,10 +224,9 @@ def _not_empty(found: list[str], complaint: str) -> list[str]:
 def _glob(url: str) -> list[str]:
     try:
         filesystem, pattern = fsspec.core.url_to_fs(url)
-        found = [str(each) for each in filesystem.glob(pattern)]
-        if is_local(url):
-            return sorted(each for each in found if Path(each).is_file())
-        return sorted(filesystem.unstrip_protocol(each) for each in found)
+        found: dict[str, dict[str, Any]] = filesystem.glob(pattern, detail=True)
+        matches = sorted(each for each, information in found.items() if information.get("type") == "file")
+        return matches if is_local(url) else [str(filesystem.unstrip_protocol(each)) for each in matches]
     except Exception as error:
         raise SourceError(f"{url} cannot be listed: {type(error).__name__}: {error}") from error
 

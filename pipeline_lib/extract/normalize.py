@@ -3,6 +3,9 @@
 import re
 import unicodedata
 
+import numpy as np
+import numpy.typing as npt
+
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _SPACES = re.compile(r"[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 # C0 and C1 controls except tab and newline, soft hyphen, zero-width space, word joiner and byte order mark, marks of
@@ -21,16 +24,15 @@ _WHITE = re.compile(r"\s+")
 _MAX_MARKS = 30
 
 
-def _long_mark_runs() -> re.Pattern[str]:
-    marks = (
-        chr(code) for code in range(0x300, 0x20000) if unicodedata.combining(unicodedata.normalize("NFD", chr(code))[0])
-    )
-    return re.compile(f"([{''.join(marks)}]{{{_MAX_MARKS}}})[{''.join(marks)}]+")
+def _mark_table() -> npt.NDArray[np.bool_]:
+    """Whether a code point is a combining mark, or decomposes to marks alone. The last entry stands for all beyond."""
+    table = np.zeros(0x20000, np.bool_)
+    for code in range(0x300, len(table) - 1):
+        table[code] = unicodedata.combining(unicodedata.normalize("NFD", chr(code))[0]) != 0
+    return table
 
 
-# Normal forms take square time in runs of combining marks: a page of 120 KB can take half a minute. No language stacks
-# more than a few; Unicode's stream-safe text (UAX #15, section 13) has at most 30.
-_MARK_RUNS = _long_mark_runs()
+_IS_MARK = _mark_table()
 
 
 def normalize(text: str) -> str:
@@ -50,12 +52,28 @@ def normalize(text: str) -> str:
         text = _SPACES.sub(" ", text)
         text = _UNWANTED.sub("", text).replace("\u2581", "_")
         # only now, since taking characters out brings others together that compose
-        text = unicodedata.normalize("NFC", _MARK_RUNS.sub(r"\1", text))
-        text = _MARK_RUNS.sub(r"\1", text)  # a few marks stand for two
+        text = unicodedata.normalize("NFC", _limit_marks(text))
+        text = _limit_marks(text)  # again: a few marks stand for two
     else:
         text = _UNWANTED.sub("", _LINE_ENDS.sub("\n", text))
     text = _TRAILING.sub("", text)
     return _BLANK_LINES.sub("\n\n", text).strip("\n")
+
+
+def _limit_marks(text: str) -> str:
+    """Without what goes beyond 30 combining marks in a row.
+
+    Normal forms take square time in such runs, half a minute for 120 KB. No language stacks more than a few marks;
+    Unicode's own bound, for stream-safe text, is 30 (UAX #15, section 13).
+    """
+    codes = np.frombuffer(text.encode("utf-32-le"), "<u4")
+    is_mark = _IS_MARK[np.minimum(codes, len(_IS_MARK) - 1)]
+    if np.count_nonzero(is_mark) <= _MAX_MARKS:
+        return text
+    positions = np.arange(len(codes))
+    last_other = np.maximum.accumulate(np.where(is_mark, -1, positions))
+    keep = positions - last_other <= _MAX_MARKS
+    return text if bool(keep.all()) else codes[keep].tobytes().decode("utf-32-le")
 
 
 def single_line(text: str, max_chars: int) -> str:

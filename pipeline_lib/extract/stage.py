@@ -1,4 +1,4 @@
-"""The extract stage: a WARC file becomes a table of documents, and a table of the records that are none, with reasons."""
+"""The extract stage: a WARC file becomes a table of documents, and one of the records that are none, with reasons."""
 
 import re
 from collections import Counter

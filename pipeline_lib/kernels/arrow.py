@@ -34,11 +34,18 @@ def string_buffers(column: pa.Array | pa.ChunkedArray) -> tuple[Bytes, Offsets]:
         raise ValueError(f"expected a column without nulls, found {array.null_count} in {len(array)} rows")
     _, offsets_buffer, data_buffer = array.buffers()
     if offsets_buffer is None or offsets_buffer.size == 0:
-        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
+        return _read_only(np.zeros(0, np.uint8)), _read_only(np.zeros(1, np.int64))
     width: type[Any] = np.int64 if pa.types.is_large_string(array.type) else np.int32
     offsets = np.frombuffer(offsets_buffer, width, count=array.offset + len(array) + 1)[array.offset :]
     data = np.zeros(0, np.uint8) if data_buffer is None else np.frombuffer(data_buffer, np.uint8)
-    return data, offsets.astype(np.int64, copy=False)
+    return _read_only(data), _read_only(offsets.astype(np.int64, copy=False))
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Always read-only: numba compiles a kernel once more for each mix of writable and read-only arguments."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def string_column(data: Bytes, offsets: Offsets) -> pa.Array:

@@ -22,8 +22,9 @@ def visible(text: str) -> str:
 
 def one_line(text: str, max_chars: int) -> str:
     """The text without line breaks, cut in the middle: both ends of a URL say something."""
-    text = visible(re.sub(r"\s+", " ", text[: 8 * max_chars].strip()) if len(text) > max_chars else text)
-    text = re.sub(r"\s+", " ", text).strip()
+    if len(text) > 8 * max_chars:
+        text = f"{text[: 4 * max_chars]}{_CUT}{text[-4 * max_chars :]}"
+    text = re.sub(r"\s+", " ", visible(text)).strip()
     if len(text) <= max_chars:
         return text
     head = max_chars * 2 // 3
@@ -32,7 +33,7 @@ def one_line(text: str, max_chars: int) -> str:
 
 def excerpt(text: str, max_chars: int) -> str:
     """The beginning of a text, at most one blank line at a time, cut at a space where one is near."""
-    beginning = visible(_BLANK_LINES.sub("\n\n", text[: 4 * max_chars]).strip())
+    beginning = _BLANK_LINES.sub("\n\n", visible(text[: 4 * max_chars].removesuffix("\r"))).strip()
     if len(beginning) <= max_chars:
         return beginning if len(text) <= 4 * max_chars else beginning + _CUT
     cut = beginning[:max_chars]

@@ -9,7 +9,6 @@ import pytest
 from flows import code_digest as code_digest_module
 from flows.code_digest import code_digest
 
-
 _numbers = count()
 
 

@@ -43,9 +43,14 @@ def test_precision_is_that_of_matrix_products(name) -> None:
 
 def test_settings_come_back_when_the_work_fails() -> None:
     threads = torch.get_num_threads()
-    with pytest.raises(ZeroDivisionError), repeatable(CPU, threads + 1):
-        assert torch.get_num_threads() == threads + 1
-        assert torch.are_deterministic_algorithms_enabled()
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with repeatable(CPU, threads + 1):
+            assert torch.get_num_threads() == threads + 1
+            assert torch.are_deterministic_algorithms_enabled()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert torch.get_num_threads() == threads
     assert not torch.are_deterministic_algorithms_enabled()

@@ -72,6 +72,11 @@ def test_a_list_of_paths_keeps_its_order_and_finds_its_files_beside_crawl_data(c
     assert sources[0].fingerprint == "sha256:" + hashlib.sha256(content_of(NAMES[0])).hexdigest()
 
 
+def test_a_glob_of_lists_stands_for_the_files_that_they_name(crawl_folder):
+    sources = list_sources([str(crawl_folder / "crawl-data/*/warc.paths.gz")])
+    assert [source.warc_path for source in sources] == NAMES
+
+
 def test_a_list_of_paths_from_elsewhere_needs_the_base_url_and_says_so(crawl_folder, tmp_path):
     elsewhere = tmp_path / "warc.paths"
     elsewhere.write_text("\n".join(NAMES))

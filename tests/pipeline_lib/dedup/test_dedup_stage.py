@@ -13,7 +13,7 @@ NGRAM = 2
 
 slow_start = settings(
     deadline=None,  # the first example compiles the kernels
-    max_examples=15,  # of thousands of small files, each; the kernels have their own tests
+    max_examples=10,  # two runs of five stages each; the kernels have tests of their own
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # the fixtures only hand over functions
 )
 
@@ -170,7 +170,7 @@ def test_equal_texts_of_a_near_duplicate_go_with_it(run_dedup, page):
         assert {row["kept_id"] for row in outcome.duplicates.values()} == {documents[1].doc_id}
         assert {row["rule"] for row in outcome.duplicates.values()} == {"near_duplicate"}
         assert {row["similarity"] for row in outcome.duplicates.values()} == {jaccard(best, copy)}
-        assert outcome.account.dropped == {"exact_duplicate": 0, "near_duplicate": 3}
+        assert outcome.account.dropped == {"near_duplicate": 3}
 
 
 @pytest.mark.parametrize(
@@ -200,9 +200,9 @@ def test_who_is_kept_follows_the_stated_order(run_dedup, page, keep, kept):
 def test_each_kind_of_removal_can_be_left_out(run_dedup, page):
     documents = [page(number=number, text=each) for number, each in enumerate([text(5), text(5), changed(text(5), 1)])]
     with run_dedup(documents, DedupParameters(near=False)) as outcome:
-        assert outcome.account.dropped == {"exact_duplicate": 1, "near_duplicate": 0}
+        assert outcome.account.dropped == {"exact_duplicate": 1}
     with run_dedup(documents, DedupParameters(exact=False)) as outcome:
-        assert outcome.account.dropped == {"exact_duplicate": 0, "near_duplicate": 2}
+        assert outcome.account.dropped == {"near_duplicate": 2}
 
 
 def test_texts_are_compared_as_edited_and_only_those_that_judge_left(run_dedup, page):

@@ -76,23 +76,38 @@ class MadeRun:
         return self.documents["text"][self.documents["doc_id"].to_pylist().index(doc_id)].as_py()
 
 
-@pytest.fixture
-def store(tmp_path) -> Store:
-    return Store(str(tmp_path / "store"))
-
-
-@pytest.fixture
-def make_run(store) -> Callable[..., MadeRun]:
-    def make(*, per_part: int = 60, hostile: str = "") -> MadeRun:
-        return publish_run(store, per_part=per_part, hostile=hostile)
-
-    return make
-
-
 @pytest.fixture(scope="session")
 def made_run(tmp_path_factory) -> MadeRun:
     """A plain run that tests only read."""
     return publish_run(Store(str(tmp_path_factory.mktemp("run") / "store")), per_part=60, hostile="")
+
+
+@pytest.fixture(scope="session")
+def hostile_run(tmp_path_factory) -> MadeRun:
+    """A run whose every page tries to become part of the report."""
+    return publish_run(Store(str(tmp_path_factory.mktemp("hostile") / "store")), per_part=20, hostile=HOSTILE)
+
+
+@pytest.fixture(scope="session")
+def facts() -> dict[str, Any]:
+    """What only a run knows of itself."""
+    return FACTS
+
+
+@pytest.fixture(scope="session")
+def hostile() -> str:
+    return HOSTILE
+
+
+@pytest.fixture(scope="session")
+def with_metrics() -> Callable[[PublishedStage, Mapping[str, Any]], PublishedStage]:
+    """A stage as if it had reported other metrics, of the stage and of each part."""
+
+    def replaced(stage: PublishedStage, metrics: Mapping[str, Any]) -> PublishedStage:
+        parts = tuple(replace(part, metrics=metrics) for part in stage.manifest.parts)
+        return replace(stage, manifest=replace(stage.manifest, metrics=metrics, parts=parts))
+
+    return replaced
 
 
 def publish_run(store: Store, *, per_part: int, hostile: str) -> MadeRun:
@@ -460,9 +475,3 @@ def _corpus(documents: pa.Table) -> pa.Table:
     return documents.append_column(CORPUS.field("cluster_id"), documents["doc_id"]).append_column(
         CORPUS.field("num_edits"), edits
     )
-
-
-def with_metrics(stage: PublishedStage, metrics: Mapping[str, Any]) -> PublishedStage:
-    """The stage as if it had reported other metrics, of the stage and of each part."""
-    parts = tuple(replace(part, metrics=metrics) for part in stage.manifest.parts)
-    return replace(stage, manifest=replace(stage.manifest, metrics=metrics, parts=parts))

@@ -1,0 +1,219 @@
+"""The whole mill on a tiny crawl: the same bytes whoever works and whatever is killed, every document accounted for."""
+
+import itertools
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import polars as pl
+import psutil
+import pytest
+from command import Command
+from tiny_crawl import CRAWL, NUM_FILES, PAGES_PER_FILE
+
+TOKENS = (
+    "--set", "goal=tokens", "--set", "tokenizer.vocab_size=400", "--set", "corpus.validation_ratio=0.2",
+)  # fmt: skip
+MODEL = (
+    *TOKENS[2:], "--set", "training.steps=6", "--set", "training.context=64", "--set", "training.batch_tokens=512",
+    "--set", "training.micro_batch_tokens=512", "--set", "training.model.preset=test",
+    "--set", "evaluation.max_bytes=20000", "--set", "evaluation.max_new_tokens=8",
+)  # fmt: skip
+
+
+def arguments(crawl: Path, *more: str) -> list[str]:
+    return ["run", "minicrawl", "--set", f"source.paths={crawl}", *more]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_crawl: Path, prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A calm run with one worker: what every other run must equal."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    environment = {**os.environ, "GRISTMILL_STORE": str(folder / "store"), "PREFECT_HOME": str(folder / "prefect")}
+    gristmill = Command(store=folder / "store", environment=environment)
+    done = gristmill(*arguments(tiny_crawl, *TOKENS, "--workers", "1", "--runner", "threads"))
+    assert done.code == 0, done.err
+    shown = gristmill("show", "--json").json()
+    return {"shown": shown, "shards": shard_digests(gristmill.store), "gristmill": gristmill}
+
+
+def shard_digests(store: Path) -> dict[str, bytes]:
+    return {path.name + path.parent.name: path.read_bytes() for path in sorted(store.glob("stages/tokens/*/*/*.arrow"))}
+
+
+def test_every_stage_accounts_for_every_document(undisturbed) -> None:
+    stages = {stage["name"]: stage for stage in undisturbed["shown"]["stages"]}
+    for stage in stages.values():
+        assert stage["documents_in"] == stage["documents_out"] + sum(stage["dropped"].values()), stage
+    chain = ["extract", "signals", "judge", "signatures", "dedup", "privacy", "corpus", "encode", "tokens"]
+    for earlier, later in itertools.pairwise(chain):
+        assert stages[earlier]["documents_out"] == stages[later]["documents_in"], (earlier, later)
+    # a warcinfo a file; request, response and metadata for each of the pages and the missing one
+    assert stages["extract"]["documents_in"] == NUM_FILES * (1 + 3 * (PAGES_PER_FILE + 1))
+    assert stages["extract"]["dropped"]["status_404"] == NUM_FILES
+    assert stages["dedup"]["dropped"] == {"exact_duplicate": NUM_FILES - 1, "near_duplicate": NUM_FILES - 1}
+
+
+def test_the_corpus_opens_in_polars_and_duckdb_and_holds_no_address(undisturbed) -> None:
+    corpus = undisturbed["shown"]["paths"]["corpus"]
+    train = pl.read_parquet(f"{corpus}/train/*.parquet")
+    validation = pl.read_parquet(f"{corpus}/validation/*.parquet")
+    assert train.height + validation.height == undisturbed["shown"]["stages"][-3]["documents_in"]
+    texts = "\n".join([*train["text"], *validation["text"]])
+    assert "miller@mill-house.org" not in texts
+    assert "93.184.216.34" not in texts
+    assert duckdb.sql(f"select count(*) from '{corpus}/*/*.parquet'").fetchall() == [
+        (train.height + validation.height,)
+    ]
+    assert not set(train["cluster_id"]) & set(validation["cluster_id"])
+
+
+@pytest.mark.parametrize(("workers", "runner"), [("2", "processes"), ("2", "threads")])
+def test_workers_and_runners_change_no_byte(gristmill, tiny_crawl, undisturbed, workers: str, runner: str) -> None:
+    done = gristmill(*arguments(tiny_crawl, *TOKENS, "--workers", workers, "--runner", runner))
+    assert done.code == 0, done.err
+    assert gristmill("show", "--json").json()["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
+    assert shard_digests(gristmill.store) == undisturbed["shards"]
+
+
+@pytest.mark.chaos
+def test_kill_9_in_stage_after_stage_changes_no_byte(gristmill, tiny_crawl, undisturbed) -> None:
+    """Killed while extract, dedup and tokens publish, and once more when all of it was there already."""
+
+    def published(pattern: str) -> Callable[[], bool]:
+        return lambda: any(gristmill.store.glob(pattern))
+
+    command = arguments(tiny_crawl, *TOKENS, "--workers", "2")
+    for pattern in ("stages/extract/*/parts/*.json", "stages/dedup/*/*/*", "stages/tokens/*/*/*"):
+        assert gristmill.kill_when(published(pattern), *command), f"ended before {pattern} appeared"
+    done = gristmill(*command)
+    assert done.code == 0, done.err
+    shown = gristmill("show", "--json").json()
+    assert shown["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
+    assert shard_digests(gristmill.store) == undisturbed["shards"]
+    assert not list(gristmill.store.glob("stages/**/*.partial"))
+    runs_before = len(list(gristmill.store.glob("runs/*/run.json")))
+    assert gristmill.kill_when(lambda: len(list(gristmill.store.glob("runs/*/run.json"))) > runs_before, *command)
+    done = gristmill(*command)
+    assert done.code == 0, done.err
+    assert gristmill("show", "--json").json()["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
+    statuses = [run["status"] for run in gristmill("runs", "--json").json()["runs"]]
+    assert statuses == ["interrupted"] * 3 + ["completed", "interrupted", "completed"]
+
+
+@pytest.mark.chaos
+def test_a_second_run_reuses_everything_and_a_flipped_byte_is_found_named_and_mended(
+    gristmill, tiny_crawl, undisturbed
+) -> None:
+    shutil.copytree(undisturbed["gristmill"].store, gristmill.store)
+    command = arguments(tiny_crawl, *TOKENS, "--workers", "1", "--runner", "threads")
+    assert gristmill(*command).code == 0
+    shown = gristmill("show", "--json").json()
+    assert [stage["name"] for stage in shown["stages"] if not stage["reused"]] == []
+
+    for stage, pattern in (("extract", "documents/part-00002.parquet"), ("corpus", "train/part-00001.parquet")):
+        (path,) = gristmill.store.glob(f"stages/{stage}/*/{pattern}")
+        whole = path.read_bytes()
+        path.write_bytes(whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
+        done = gristmill(*command)
+        assert done.code == 0, done.err
+        assert f"{pattern.split('/')[1].split('.')[0]} is damaged" in done.err
+        assert path.read_bytes() == whole
+    shown = gristmill("show", "--json").json()
+    assert shown["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
+    assert [stage["name"] for stage in shown["stages"] if not stage["reused"]] == ["corpus"]
+
+
+@pytest.mark.chaos
+def test_a_killed_worker_costs_no_run(gristmill, tiny_crawl, undisturbed) -> None:
+    def kill_a_worker() -> bool:
+        if not any(gristmill.store.glob("stages/extract/*/*")):
+            return False
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            words = process.info["cmdline"] or []
+            environment = process.info["environ"] or {}
+            if "loky" in " ".join(words) and environment.get("GRISTMILL_STORE") == str(gristmill.store):
+                process.kill()
+                return True
+        return False
+
+    # signal 0 does nothing to the run itself: the condition has killed a worker
+    command = arguments(tiny_crawl, *TOKENS, "--workers", "2")
+    killed = False
+
+    def once() -> bool:
+        nonlocal killed
+        killed = killed or kill_a_worker()
+        return False
+
+    gristmill.kill_when(once, *command, number=signal.SIGCONT)
+    assert killed
+    shown = gristmill("show", "--json").json()
+    assert shown["status"] == "completed"
+    assert shown["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
+
+
+@pytest.mark.chaos
+def test_ctrl_c_stops_cleanly_and_the_next_run_continues(gristmill, tiny_crawl, undisturbed) -> None:
+    command = arguments(tiny_crawl, *TOKENS, "--workers", "2")
+    begun = lambda: any(gristmill.store.glob("stages/extract/*/parts/*.json"))  # noqa: E731
+    assert gristmill.kill_when(begun, *command, number=signal.SIGINT)
+    assert gristmill("show", "--json").json()["status"] == "interrupted"
+    assert gristmill(*command).code == 0
+    assert gristmill("show", "--json").json()["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
+
+
+def test_a_changed_threshold_redecides_and_recomputes_nothing_upstream(gristmill, tiny_crawl, undisturbed) -> None:
+    shutil.copytree(undisturbed["gristmill"].store, gristmill.store)
+    changed = ("--set", "filters.gopher_quality.min_words=51", "--workers", "1", "--runner", "threads")
+    assert gristmill(*arguments(tiny_crawl, *TOKENS, *changed)).code == 0
+    reused = {stage["name"]: stage["reused"] for stage in gristmill("show", "--json").json()["stages"]}
+    assert reused["extract"]
+    assert reused["signals"]
+    assert not reused["judge"]
+
+
+def test_why_tells_the_fate_of_every_kind_of_page(undisturbed) -> None:
+    gristmill = undisturbed["gristmill"]
+
+    def fate(url: str) -> dict[str, Any]:
+        (capture,) = gristmill("why", url, "--json").json()["captures"]
+        return capture
+
+    kept = fate("site0.invalid/0.html")
+    assert kept["split"] in ("train", "validation")
+    assert kept["signals"]["num_chars"] > 1000
+    assert fate("https://site0.invalid/gone-0")["reason"] == "status_404"
+    assert fate("https://site2.invalid/5.html")["decision"]["rule"].startswith("gopher")
+    assert {edit["rule"] for edit in fate("https://site0.invalid/6.html")["edits"]}
+    copies = [fate(f"https://site0.invalid/{place}.html") for place in (3, 33, 63, 93)]
+    removed = [copy for copy in copies if copy["duplicate"]]
+    assert len(removed) == 3
+    assert {copy["duplicate"]["rule"] for copy in removed} == {"exact_duplicate"}
+    (kept_id,) = {copy["duplicate"]["kept_id"] for copy in removed}
+    assert kept_id in {copy["doc_id"] for copy in copies}
+    missing = gristmill("why", "https://nowhere.invalid/")
+    assert missing.code == 1
+    assert "was not found" in missing.out
+
+
+def test_a_model_is_trained_scored_exported_and_answers(gristmill, tiny_crawl, prefect_server) -> None:
+    done = gristmill(*arguments(tiny_crawl, *MODEL, "--workers", "2"))
+    assert done.code == 0, done.err
+    shown = gristmill("show", "--json").json()
+    assert {stage["name"] for stage in shown["stages"]} >= {"train", "evaluate", "export", "report"}
+    assert {"val_bits_per_byte", "gzip_bits_per_byte", "xz_bits_per_byte"} <= set(shown["metrics"])
+    assert Path(shown["paths"]["checkpoint"]).is_file()
+    assert CRAWL in Path(shown["paths"]["report"]).read_text(encoding="utf-8")
+    assert shown["corpus_digest"] in (Path(shown["paths"]["export"]) / "README.md").read_text(encoding="utf-8")
+    first, again = (gristmill("generate", "latest", "The miller", "--max-tokens", "8", "--json").json() for _ in "ab")
+    assert first == again
+    assert first["continuation"]
+
+    artifacts = httpx.post(f"{prefect_server}/artifacts/filter", json={}).json()
+    assert {"funnel", "samples", "loss-curve", "scores", "report"} <= {artifact["key"] for artifact in artifacts}

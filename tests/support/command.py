@@ -1,0 +1,60 @@
+"""`gristmill` in a process of its own, as a person runs it."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.out)
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """`gristmill` in a process of its own, on one store."""
+
+    store: Path
+    environment: dict[str, str]
+
+    def __call__(self, *arguments: str, timeout: float = 280) -> Finished:
+        done = subprocess.run(
+            self._words(arguments),
+            env=self.environment,
+            cwd=self.store.parent,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Finished(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    def kill_when(self, is_time: Callable[[], bool], *arguments: str, number: int = signal.SIGKILL) -> bool:
+        """Run, and send the process a signal the moment `is_time()` says so; False where it ended before."""
+        process = subprocess.Popen(
+            self._words(arguments),
+            env=self.environment,
+            cwd=self.store.parent,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while process.poll() is None:
+            if is_time():
+                process.send_signal(number)
+                process.wait(timeout=60)
+                return True
+        return False
+
+    def _words(self, arguments: tuple[str, ...]) -> list[str]:
+        return [sys.executable, "-m", "flows.cli", *arguments]
