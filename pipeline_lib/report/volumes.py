@@ -32,11 +32,15 @@ def measure_volumes(inputs: Mapping[str, PublishedStage]) -> dict[str, Volume]:
     """
     volumes: dict[str, Volume] = {}
     if "fetch" in inputs:
-        source_bytes = sum(
-            pc.sum(inputs["fetch"].read("sources", record.part, SOURCES, columns=["bytes"])["bytes"]).as_py() or 0
+        sizes = [
+            num_bytes
             for record in inputs["fetch"].manifest.files("sources")
-        )
-        volumes["fetch"] = Volume(bytes_in=source_bytes, bytes_out=source_bytes)
+            for num_bytes in inputs["fetch"]
+            .read("sources", record.part, SOURCES, columns=["bytes"])["bytes"]
+            .to_pylist()
+        ]
+        if all(num_bytes >= 0 for num_bytes in sizes):  # below 0: a server did not say
+            volumes["fetch"] = Volume(bytes_in=sum(sizes), bytes_out=sum(sizes))
     if "extract" not in inputs or "signals" not in inputs:
         return volumes
     extract, signals = inputs["extract"], inputs["signals"]

@@ -184,13 +184,12 @@ def test_parameters_that_show_nothing_are_refused(wrong, message):
         ReportParameters(**wrong)
 
 
-keys = st.sampled_from(
-    (
-        "train validation bytes_per_token languages hosts bytes tokens documents tokenizer vocab_size sample_bytes "
-        "length_histogram other_hosts samples prompt continuation parameters val_bits_per_byte xz_bits_per_byte "
-        "val_bits_per_byte_interval gzip_bits_per_byte step loss"
-    ).split()  # noqa: SIM905 (words read better in a line)
+_KEYS = (
+    "train validation bytes_per_token languages hosts bytes tokens documents tokenizer vocab_size sample_bytes "
+    "length_histogram other_hosts samples prompt continuation parameters val_bits_per_byte xz_bits_per_byte "
+    "val_bits_per_byte_interval gzip_bits_per_byte step loss"
 )
+keys = st.sampled_from(_KEYS.split())
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 10**15) | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=6),
