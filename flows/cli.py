@@ -102,13 +102,13 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
     with _clear_errors():
         from flows.compiled import keep_compiled_kernels
 
-        store = _store(store_url)
-        keep_compiled_kernels(_local_folder(store) / "cache")
+        keep_compiled_kernels()
 
         from flows.recipe import load_recipe
         from flows.runners import default_workers
 
         loaded = load_recipe(recipe, overrides)
+        store = _store(store_url)
         store.check_writable()
         if loaded.source.kind == "warc":
             from pipeline_lib.crawl.listing import check_paths
@@ -322,13 +322,9 @@ def _store(url: str) -> Store:
         raise StoreError(f"store {url}: {error}") from error
 
 
-def _local_folder(store: Store) -> Path:
-    """For what belongs to this machine alone: the store, or the working folder's where the store is elsewhere."""
-    return Path(store.root) if store.is_local else Path(_DEFAULT_STORE).absolute()
-
-
 def _prefect_home(store: Store) -> Path:
-    return _local_folder(store) / "prefect"
+    """Beside the runs on a local store; in the working folder where the store is elsewhere."""
+    return (Path(store.root) if store.is_local else Path(_DEFAULT_STORE).absolute()) / "prefect"
 
 
 def _pages_folder(store: Store) -> Path | None:

@@ -6,15 +6,28 @@ these, old machine code would run under a new stage key. Nothing here imports nu
 
 import hashlib
 import os
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 _VARIABLE = "NUMBA_CACHE_DIR"
 
 
-def keep_compiled_kernels(folder: Path) -> None:
-    """Have numba keep machine code below `folder`, unless the environment already says where. Workers inherit it."""
-    os.environ.setdefault(_VARIABLE, str(folder / f"kernels-{_source_digest()}"))
+def keep_compiled_kernels() -> None:
+    """Have numba keep machine code in the user's cache folder, for all stores; workers inherit the setting.
+
+    Where the environment names a folder already, that one is used.
+    """
+    if _VARIABLE in os.environ:
+        return
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = caches / "gristmill" / f"kernels-{_source_digest()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a home that cannot be written, as services have
+        folder = Path(tempfile.gettempdir()) / f"gristmill-{os.getuid()}" / folder.name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ[_VARIABLE] = str(folder)
 
 
 def _source_digest() -> str:

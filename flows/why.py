@@ -27,6 +27,8 @@ _FOUND_COLUMNS = (
     "title",
 )
 
+_ABOUT_CAPTURES = ("request", "metadata", "warcinfo")  # records that belong to a capture and are none
+
 
 def fate_of(url: str, store: Store, run: Run) -> list[dict[str, Any]]:
     """What became of every capture of a URL, in the order of the crawl; JSON values.
@@ -38,7 +40,8 @@ def fate_of(url: str, store: Store, run: Run) -> list[dict[str, Any]]:
         raise WrongRequest(f"run {run.run_id} extracted nothing ({run.status}): no page of it has a fate yet")
     captures = []
     for part in stages["extract"].part_names:
-        captures += _rows_of(stages["extract"], "rejected", part, REJECTED_RECORDS, url)
+        refused = _rows_of(stages["extract"], "rejected", part, REJECTED_RECORDS, url)
+        captures += [row for row in refused if row["record_type"] not in _ABOUT_CAPTURES]
         for row in _rows_of(stages["extract"], "documents", part, DOCUMENTS, url, _FOUND_COLUMNS):
             captures.append(_fate(row, part, stages))
     return captures

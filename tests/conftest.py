@@ -14,7 +14,7 @@ SHARED_DATA = PROJECT.parent / "shared" / "data"
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 # Before anything imports numba: a changed kernel must not meet old machine code.
-keep_compiled_kernels(PROJECT / ".kernel_cache")
+keep_compiled_kernels()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

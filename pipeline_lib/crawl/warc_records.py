@@ -259,7 +259,7 @@ def _gzip_records(source: _Source, max_body_bytes: int) -> Iterator[Record | Bro
             held = replace(found, offset=member.start + number)
         member.drain()
         if held is not None:
-            if isinstance(held, Record) and member.failure is not None:
+            if member.failure is not None:
                 held = _broken(member.failure, held.record_type, held.url, held.offset)
             yield held
         elif member.failure is not None or member.size:

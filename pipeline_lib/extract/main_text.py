@@ -78,7 +78,7 @@ def _find(page: str, parameters: ExtractParameters) -> MainText:
             return MainText(title=title, text=_trafilatura(page), extractor="trafilatura")
         text = _resiliparse(tree, main_content=True)
         if asks_trafilatura and _is_little(text, page, tree, parameters.min_main_ratio):
-            other = _trafilatura(page)
+            other = _second_opinion(page)
             if other.strip():
                 return MainText(title=title, text=other, extractor="trafilatura")
         return MainText(title=title, text=text, extractor="resiliparse")
@@ -94,6 +94,13 @@ def _is_little(text: str, page: str, tree: HTMLTree, min_ratio: float) -> bool:
     if len(text) >= min_ratio * len(page):  # there is hardly more visible text than page
         return False
     return len(text) < min_ratio * len(_resiliparse(tree, main_content=False))
+
+
+def _second_opinion(page: str) -> str:
+    try:
+        return _trafilatura(page)
+    except UnreadablePage:
+        return ""
 
 
 def _resiliparse(tree: HTMLTree, main_content: bool) -> str:

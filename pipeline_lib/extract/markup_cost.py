@@ -116,6 +116,14 @@ _A, _TITLE = _name_hash("a"), _name_hash("title")  # in SVG: a link, and a place
 _FORM, _SVG = _name_hash("form"), _name_hash("svg")
 _IN_FOREIGN = _bits(_FOREIGN, _SVG_HTML, _MATH_HTML)  # the kinds that names keep inside drawings and formulas
 _IN_TABLE = _bits(_CELL, _ROW, _ROWS)
+# The kinds whose opening tags open closed formatting again, as text does.
+_REOPENS = _bits(_OTHER, _VOID, _EMPTY, _RAW, _FORMATTING, _AREA, _OPTION, _PHRASE, _FOREIGN, _SVG_HTML, _MATH_HTML)
+
+
+# Where the numbers of a scan stand in its array of state.
+_TOP, _NUM_ACTIVE, _NUM_CLOSED, _SERIAL, _REOPENED = range(5)
+
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +134,8 @@ class MarkupCost:
         depth: of the deepest element, at most 4096.
         attributes: of the tag with most.
         options: elements `option`.
-        reopened: formatting elements that blocks open again; 512 unclosed at once count as a thousand million.
+        reopened: formatting elements that are opened again after a block closed them; where 512 are unclosed at once,
+            the scan ends and says a thousand million.
     """
 
     depth: int
@@ -144,189 +153,238 @@ def markup_cost(page: bytes) -> MarkupCost:
 @njit(nogil=True, cache=True)
 def _scan(page: npt.NDArray[np.uint8]) -> Any:
     size = len(page)
-    names = np.zeros(_MAX_STACK, np.int64)
-    kinds = np.zeros(_MAX_STACK, np.int64)
+    # the open elements: hash of the name, kind, and for formatting elements the serial number of their entry below
+    stack = np.zeros((3, _MAX_STACK), np.int64)
+    # the active formatting elements: hash of the name (-1 marks a cell), hash of the tag, serial number, 1 if on stack
+    active = np.zeros((4, _MAX_ACTIVE), np.int64)
     num_open = np.zeros(_NUM_KINDS, np.int64)
-    top = 0
-    active_names = np.zeros(_MAX_ACTIVE, np.int64)
-    active_tags = np.zeros(_MAX_ACTIVE, np.int64)
-    num_active = 0
-    max_depth = max_attributes = options = reopened = 0
+    state = np.zeros(5, np.int64)
+    max_depth = max_attributes = options = 0
     i = 0
+    text_start = 0
     while i < size:
         if page[i] != 60:  # <
             i += 1
             continue
+        if i > text_start and state[_NUM_CLOSED] > 0:
+            _reopen(stack, num_open, active, state)
+            max_depth = max(max_depth, state[_TOP])
         i += 1
-        if i >= size:
-            break
-        closing = page[i] == 47  # /
+        text_start = i
+        closing = i < size and page[i] == 47  # /
         if closing:
             i += 1
         first = page[i] | 32 if i < size else 0
         if not 97 <= first <= 122:
             if not closing and i + 2 < size and page[i] == 33 and page[i + 1] == 45 and page[i + 2] == 45:
                 i = _comment_end(page, i + 3)
+                text_start = i
             elif closing or (i < size and (page[i] == 33 or page[i] == 63)):  # ! ?
                 while i < size and page[i] != 62:
                     i += 1
+                text_start = i + 1
             continue
         name = 0
-        tag_start = i
+        name_start = i
         while i < size and not (page[i] <= 32 or page[i] == 47 or page[i] == 62):
             byte = page[i] | 32 if 65 <= page[i] <= 90 else page[i]
             name = (name * 257 + byte) % (1 << 31)
             i += 1
         name_end = i
         i, attributes = _attributes(page, i)
+        text_start = i
         max_attributes = max(max_attributes, attributes)
         slot = name % _NUM_SLOTS
         kind = _KINDS[slot] if _HASHES[slot] == name else _OTHER
-        foreign = _foreign_root(names, kinds, top) if num_open[_FOREIGN] > 0 else -1
+
+        foreign = _foreign_root(stack, state) if num_open[_FOREIGN] > 0 else -1
         while foreign >= 0 and (kind == _P if closing else (1 << kind) & _BREAKOUT and name != _A):
-            top, num_active = _pop_to(foreign, top, names, kinds, num_open, active_names, num_active)
-            foreign = _foreign_root(names, kinds, top)
+            _pop_to(foreign, stack, num_open, active, state)
+            foreign = _foreign_root(stack, state)
         if foreign >= 0 and not (1 << kind) & _IN_FOREIGN:
             kind = _OTHER
         if kind in (_ONCE, _HEAD_BODY):  # there is one of each, whatever the page says
             continue
-
         if closing:
-            if kind == _FORMATTING:
-                for k in range(num_active - 1, -1, -1):
-                    if active_names[k] == name:
-                        active_names[k : num_active - 1] = active_names[k + 1 : num_active].copy()
-                        active_tags[k : num_active - 1] = active_tags[k + 1 : num_active].copy()
-                        num_active -= 1
-                        break
-                    if active_names[k] < 0:  # the cell that it is in
-                        break
-            passed_special = False
-            for k in range(top - 1, -1, -1):
-                if names[k] == name:
-                    if kind == _FORMATTING or name == _FORM:
-                        # what is inside stays open or is opened again, and so does its depth
-                        num_open[kinds[k]] -= 1
-                        names[k : top - 1] = names[k + 1 : top].copy()
-                        kinds[k : top - 1] = kinds[k + 1 : top].copy()
-                        top -= 1
-                    elif not passed_special or (1 << kind) & _SPECIAL:
-                        top, num_active = _pop_to(k, top, names, kinds, num_open, active_names, num_active)
-                    break
-                if (1 << kinds[k]) & _SPECIAL:
-                    passed_special = True
-                    if kinds[k] == _TABLE or (kinds[k] == _CELL and kind not in (_CELL, _ROW, _ROWS, _TABLE)):
-                        break
+            _close(name, kind, stack, num_open, active, state)
             continue
-
         if (foreign >= 0 or kind == _FOREIGN) and page[i - 2] == 47:  # only there does "/>" close an element
             continue
         if (1 << kind) & _IN_TABLE and num_open[_TABLE] == 0:  # passed over by parsers
             continue
+        if (1 << kind) & _REOPENS and state[_NUM_CLOSED] > 0:
+            _reopen(stack, num_open, active, state)
+            max_depth = max(max_depth, state[_TOP])
         if kind in (_VOID, _EMPTY):
-            reopened += num_active
             continue
         if kind == _RAW:
-            reopened += num_active
-            i = _raw_end(page, i, tag_start, name_end)
+            i = _raw_end(page, i, name_start, name_end)
+            text_start = i
             continue
         if kind == _OPTION:
             options += 1
-            if top > 0 and kinds[top - 1] == _OPTION:
-                top -= 1
-                num_open[_OPTION] -= 1
+            if state[_TOP] > 0 and stack[1, state[_TOP] - 1] == _OPTION:
+                _pop_to(state[_TOP] - 1, stack, num_open, active, state)
         if _CLOSES[kind]:
-            wanted = False
-            for other in range(_NUM_KINDS):
-                if (_CLOSES[kind] >> other) & 1 and num_open[other] > 0:
-                    wanted = True
-            if wanted:
-                for k in range(top - 1, -1, -1):
-                    if (1 << kinds[k]) & _CLOSES[kind]:
-                        top, num_active = _pop_to(k, top, names, kinds, num_open, active_names, num_active)
-                        break
-                    if (1 << kinds[k]) & _STOPS[kind]:
-                        break
-        reopened += num_active
-        if top < _MAX_STACK:
-            names[top] = name
-            kinds[top] = kind
-            num_open[kind] += 1
-            top += 1
-        if kind == _FORMATTING:
+            _close_before(kind, stack, num_open, active, state)
+        if kind == _FORMATTING and foreign < 0:
             tag = 0
-            for k in range(tag_start, i):
-                tag = (tag * 1_000_003 + page[k]) % (1 << 62)
-            same = 0
-            earliest = -1
-            for k in range(num_active - 1, -1, -1):
-                if active_names[k] < 0:
-                    break
-                if active_tags[k] == tag:
-                    same += 1
-                    earliest = k
-            if same >= 3:  # the standard keeps three of a kind
-                active_names[earliest : num_active - 1] = active_names[earliest + 1 : num_active].copy()
-                active_tags[earliest : num_active - 1] = active_tags[earliest + 1 : num_active].copy()
-                num_active -= 1
-            if num_active == _MAX_ACTIVE:
+            for k in range(name_start, i):
+                tag = (tag * 1_000_003 + page[k]) % (1 << 61)
+            if not _activate(name, tag, active, state):
                 return max_depth, max_attributes, options, 1_000_000_000
-            active_names[num_active] = name
-            active_tags[num_active] = tag
-            num_active += 1
-        elif kind == _CELL and num_active < _MAX_ACTIVE:
-            active_names[num_active] = -1
-            num_active += 1
-        max_depth = max(max_depth, top + num_active if kind != _FORMATTING else top)
-    return max_depth, max_attributes, options, reopened
+        if state[_TOP] < _MAX_STACK:
+            stack[0, state[_TOP]] = name
+            stack[1, state[_TOP]] = kind
+            stack[2, state[_TOP]] = state[_SERIAL]
+            num_open[kind] += 1
+            state[_TOP] += 1
+        if kind == _CELL and state[_NUM_ACTIVE] < _MAX_ACTIVE:
+            active[0, state[_NUM_ACTIVE]] = -1
+            active[3, state[_NUM_ACTIVE]] = 1
+            state[_NUM_ACTIVE] += 1
+        max_depth = max(max_depth, state[_TOP])
+    return max_depth, max_attributes, options, state[_REOPENED]
 
 
 @njit(nogil=True, cache=True)
-def _foreign_root(names: npt.NDArray[np.int64], kinds: npt.NDArray[np.int64], top: int) -> int:
+def _foreign_root(stack: Ints, state: Ints) -> int:
     """Where the drawing or formula that the parser is in starts on the stack; -1 where it is in HTML."""
     in_svg_html = in_math_html = False
-    for k in range(top - 1, -1, -1):
-        if kinds[k] == _FOREIGN:
-            return -1 if (in_svg_html if names[k] == _SVG else in_math_html) else k
-        in_svg_html = in_svg_html or kinds[k] == _SVG_HTML or names[k] == _TITLE
-        in_math_html = in_math_html or kinds[k] == _MATH_HTML
+    for k in range(state[_TOP] - 1, -1, -1):
+        if stack[1, k] == _FOREIGN:
+            return -1 if (in_svg_html if stack[0, k] == _SVG else in_math_html) else k
+        in_svg_html = in_svg_html or stack[1, k] == _SVG_HTML or stack[0, k] == _TITLE
+        in_math_html = in_math_html or stack[1, k] == _MATH_HTML
     return -1
 
 
 @njit(nogil=True, cache=True)
-def _pop_to(
-    k: int,
-    top: int,
-    names: npt.NDArray[np.int64],
-    kinds: npt.NDArray[np.int64],
-    num_open: npt.NDArray[np.int64],
-    active_names: npt.NDArray[np.int64],
-    num_active: int,
-) -> Any:
-    """Close the element at `k` of the stack and all inside it.
+def _activate(name: int, tag: int, active: Ints, state: Ints) -> bool:
+    """Enter a formatting element that is being opened, with a new serial number; False if there are too many."""
+    same = 0
+    earliest = -1
+    for k in range(state[_NUM_ACTIVE] - 1, -1, -1):
+        if active[0, k] < 0:
+            break
+        if active[1, k] == tag:
+            same += 1
+            earliest = k
+    if same >= 3:  # the standard keeps three of a kind
+        _remove_active(earliest, active, state)
+    if state[_NUM_ACTIVE] == _MAX_ACTIVE:
+        return False
+    state[_SERIAL] += 1
+    active[0, state[_NUM_ACTIVE]] = name
+    active[1, state[_NUM_ACTIVE]] = tag
+    active[2, state[_NUM_ACTIVE]] = state[_SERIAL]
+    active[3, state[_NUM_ACTIVE]] = 1
+    state[_NUM_ACTIVE] += 1
+    return True
 
-    A closed cell forgets its formatting; formatting that is not forgotten is opened again by what comes next.
-    """
-    formatting = 0
-    for j in range(top - 1, k - 1, -1):
-        num_open[kinds[j]] -= 1
-        formatting += kinds[j] == _FORMATTING
-        if kinds[j] == _CELL:
-            while num_active > 0:
-                num_active -= 1
-                if active_names[num_active] < 0:
-                    break
-    forgotten = max(0, formatting - num_active)
-    kept = k
-    for j in range(k, top):
-        if kinds[j] == _FORMATTING:
-            if forgotten > 0:
-                forgotten -= 1
-                continue
-            names[kept], kinds[kept] = names[j], kinds[j]
+
+@njit(nogil=True, cache=True)
+def _remove_active(k: int, active: Ints, state: Ints) -> None:
+    state[_NUM_CLOSED] -= 1 - active[3, k]
+    for j in range(k, state[_NUM_ACTIVE] - 1):
+        for row in range(4):
+            active[row, j] = active[row, j + 1]
+    state[_NUM_ACTIVE] -= 1
+
+
+@njit(nogil=True, cache=True)
+def _reopen(stack: Ints, num_open: Ints, active: Ints, state: Ints) -> None:
+    """Put the active formatting elements that blocks closed, up to the cell that the parser is in, on the stack again."""
+    start = state[_NUM_ACTIVE]
+    while start > 0 and active[3, start - 1] == 0:
+        start -= 1
+    for k in range(start, state[_NUM_ACTIVE]):
+        active[3, k] = 1
+        state[_NUM_CLOSED] -= 1
+        state[_REOPENED] += 1
+        if state[_TOP] < _MAX_STACK:
+            stack[0, state[_TOP]] = active[0, k]
+            stack[1, state[_TOP]] = _FORMATTING
+            stack[2, state[_TOP]] = active[2, k]
             num_open[_FORMATTING] += 1
-            kept += 1
-    return kept, num_active
+            state[_TOP] += 1
+
+
+@njit(nogil=True, cache=True)
+def _pop_to(k: int, stack: Ints, num_open: Ints, active: Ints, state: Ints) -> None:
+    """Close the element at `k` of the stack and all inside it. A closed cell forgets its formatting."""
+    for j in range(state[_TOP] - 1, k - 1, -1):
+        kind = stack[1, j]
+        num_open[kind] -= 1
+        if kind == _FORMATTING:
+            for m in range(state[_NUM_ACTIVE] - 1, -1, -1):
+                if active[2, m] == stack[2, j] and active[0, m] >= 0:
+                    active[3, m] = 0
+                    state[_NUM_CLOSED] += 1
+                    break
+        elif kind == _CELL:
+            while state[_NUM_ACTIVE] > 0:
+                state[_NUM_ACTIVE] -= 1
+                state[_NUM_CLOSED] -= 1 - active[3, state[_NUM_ACTIVE]]
+                if active[0, state[_NUM_ACTIVE]] < 0:
+                    break
+    state[_TOP] = k
+
+
+@njit(nogil=True, cache=True)
+def _close_before(kind: int, stack: Ints, num_open: Ints, active: Ints, state: Ints) -> None:
+    """Close what an opening tag of a kind closes: a paragraph before a block, a list's item before the next."""
+    wanted = 0
+    for other in range(_NUM_KINDS):
+        if (_CLOSES[kind] >> other) & 1:
+            wanted += num_open[other]
+    if wanted == 0:
+        return
+    for k in range(state[_TOP] - 1, -1, -1):
+        bit = 1 << stack[1, k]
+        if bit & _CLOSES[kind]:
+            _pop_to(k, stack, num_open, active, state)
+            return
+        if bit & _STOPS[kind]:
+            return
+
+
+@njit(nogil=True, cache=True)
+def _close(name: int, kind: int, stack: Ints, num_open: Ints, active: Ints, state: Ints) -> None:
+    """Follow a closing tag."""
+    if kind == _FORMATTING:
+        for k in range(state[_NUM_ACTIVE] - 1, -1, -1):
+            if active[0, k] < 0:  # the cell that it is in
+                break
+            if active[0, k] == name:
+                serial = active[2, k]
+                _remove_active(k, active, state)
+                for j in range(state[_TOP] - 1, -1, -1):
+                    if stack[1, j] == _FORMATTING and stack[2, j] == serial:
+                        _remove_open(j, stack, num_open, state)  # what is inside stays open
+                        break
+                return
+    passed_special = False
+    for k in range(state[_TOP] - 1, -1, -1):
+        if stack[0, k] == name:
+            if name == _FORM:
+                _remove_open(k, stack, num_open, state)
+            elif not passed_special or (1 << kind) & _SPECIAL:
+                _pop_to(k, stack, num_open, active, state)
+            return
+        if (1 << stack[1, k]) & _SPECIAL:
+            passed_special = True
+            if stack[1, k] == _TABLE or (stack[1, k] == _CELL and not (1 << kind) & _IN_TABLE and kind != _TABLE):
+                return
+
+
+@njit(nogil=True, cache=True)
+def _remove_open(k: int, stack: Ints, num_open: Ints, state: Ints) -> None:
+    num_open[stack[1, k]] -= 1
+    for j in range(k, state[_TOP] - 1):
+        for row in range(3):
+            stack[row, j] = stack[row, j + 1]
+    state[_TOP] -= 1
 
 
 @njit(nogil=True, cache=True)

@@ -34,20 +34,20 @@ def themes() -> dict[str, dict[str, Any]]:
             ink="#22252a",
             muted="#626a73",
             grid="#e8e6e1",
-            palette=["#2f7d78", "#c4623a", "#3f6ea8", "#a8842c"],
+            palette=["#2f7d78", "#c4623a", "#3f6ea8"],
         ),
         "dark": _theme(
             card="#1d2024",
             ink="#e6e4df",
             muted="#9aa3ab",
             grid="#31363c",
-            palette=["#5fb3ab", "#e08a5f", "#7fa9de", "#d3b35c"],
+            palette=["#5fb3ab", "#e08a5f", "#7fa9de"],
         ),
     }
 
 
 def _theme(*, card: str, ink: str, muted: str, grid: str, palette: list[str]) -> dict[str, Any]:
-    kept, dropped, third, _ = palette
+    kept, dropped, plain = palette
     return {
         "background": "transparent",
         "font": _FONT,
@@ -66,6 +66,7 @@ def _theme(*, card: str, ink: str, muted: str, grid: str, palette: list[str]) ->
             "titleLimit": 240,
             "tickCount": 5,
             "labelOverlap": True,
+            "labelSeparation": 8,
         },
         "axisBand": {"grid": False, "ticks": False, "domain": False, "labelColor": ink, "labelPadding": 8},
         "legend": {
@@ -80,7 +81,7 @@ def _theme(*, card: str, ink: str, muted: str, grid: str, palette: list[str]) ->
         "style": {
             "kept": {"color": kept},
             "dropped": {"color": dropped},
-            "plain": {"color": third},
+            "plain": {"color": plain},
             "segment": {"stroke": card, "strokeWidth": 0.6},
             "column": {"stroke": card, "strokeWidth": 0.6},
             "label": {"color": muted, "fontSize": 12, "align": "left", "baseline": "middle", "dx": 5},
@@ -119,12 +120,16 @@ def bars(
     return _finished(chart.properties(width="container", height=_bars_height(rows, y, _BAR_STEP)))
 
 
-def stacked_bars(
-    rows: Rows, *, x: Measure, y: str, segment: str, tones: tuple[str, str] = ("kept", "dropped")
-) -> dict[str, Any]:
-    """Horizontal bars of two tones, by the rows' `fate`; each row is one `segment` of a bar. Both in rows' order."""
+def stacked_bars(rows: Rows, *, x: Measure, y: str, segment: str) -> dict[str, Any]:
+    """Horizontal bars of two tones, by the rows' `fate` (kept, dropped); each row is one `segment` of a bar.
+
+    Bars and segments stand in the order of the rows.
+    """
     numbered = [{**row, "at": at} for at, row in enumerate(rows)]
-    most = sum(row[x[0]] for row in rows)
+    totals: dict[str, float] = {}
+    for row in rows:
+        totals[row[y]] = totals.get(row[y], 0) + row[x[0]]
+    most = max(totals.values(), default=0)
     chart = (
         alt.Chart(_inline(numbered))
         .mark_bar(style="segment")
@@ -133,7 +138,7 @@ def stacked_bars(
             x=alt.X(
                 f"{x[0]}:Q", title=x[1], stack="zero", axis=alt.Axis(format=_ticks(most)), scale=alt.Scale(nice=False)
             ),
-            color=alt.Color("fate:N", scale=alt.Scale(domain=list(tones))),
+            color=alt.Color("fate:N", scale=alt.Scale(domain=["kept", "dropped"])),
             order=alt.Order("at:Q"),
             tooltip=_tooltip([(y, _title(y), None), (segment, _title(segment), None), x]),
         )
@@ -160,7 +165,7 @@ def histogram(
         .encode(
             x=alt.X("from:Q", title=x, scale=scale, axis=alt.Axis(format="~s" if logarithmic else "~g", grid=False)),
             x2="to:Q",
-            y=alt.Y("count:Q", title=y, axis=alt.Axis(format=_ticks(most), tickCount=4, tickMinStep=1)),
+            y=alt.Y("count:Q", title=y, axis=alt.Axis(format=_ticks(most), tickCount=_whole_ticks(most, 4))),
             y2="floor:Q",
             tooltip=_tooltip([("from", "From", number_format), ("to", "To", number_format), ("count", y, ",d")]),
         )
@@ -175,7 +180,7 @@ def histogram(
     return _finished(alt.layer(counted, thresholds).properties(width="container", height=height))
 
 
-def columns(rows: Rows, *, x: Channel, y: Measure, hover: Sequence[Measure] = ()) -> dict[str, Any]:
+def columns(rows: Rows, *, x: Channel, y: Measure) -> dict[str, Any]:
     """Upright bars side by side, in the order of the rows."""
     most = max((row[y[0]] for row in rows), default=0)
     chart = (
@@ -185,8 +190,8 @@ def columns(rows: Rows, *, x: Channel, y: Measure, hover: Sequence[Measure] = ()
             x=alt.X(
                 f"{x[0]}:N", title=x[1], sort=None, axis=alt.Axis(labelAngle=-40), scale=alt.Scale(paddingInner=0.12)
             ),
-            y=alt.Y(f"{y[0]}:Q", title=y[1], axis=alt.Axis(format=_ticks(most), tickMinStep=1)),
-            tooltip=_tooltip([(x[0], x[1], None), y, *hover]),
+            y=alt.Y(f"{y[0]}:Q", title=y[1], axis=alt.Axis(format=_ticks(most), tickCount=_whole_ticks(most, 6))),
+            tooltip=_tooltip([(x[0], x[1], None), y]),
         )
     )
     return _finished(chart.properties(width="container", height=_HEIGHT))
@@ -291,6 +296,11 @@ def _finished(chart: Any) -> dict[str, Any]:
     specification["autosize"] = {"type": "fit-x", "contains": "padding"}
     specification.pop("config", None)  # altair's own theme: ours is laid under the chart where it is drawn
     return specification
+
+
+def _whole_ticks(most: float, ticks: int) -> int:
+    """So many ticks on an axis of counts, and fewer where that would need fractions."""
+    return max(1, min(ticks, int(most)))
 
 
 def _bars_height(rows: Rows, field: str, step: int) -> int:

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 
 from pipeline_lib.report import charts
 from pipeline_lib.report.blocks import Block, Cell, Column, Figure, Figures, Pair, Pairs, Row, Section, Side, Table
-from pipeline_lib.report.drawing import draw, read_drawn
+from pipeline_lib.report.drawing import draw, read_extracted
 from pipeline_lib.report.excerpts import differing, one_line
 from pipeline_lib.report.quantities import count, value
 from storage.manifests import PublishedStage
-from storage.schemas import CLUSTERS, DOCUMENTS, DUPLICATES
+from storage.schemas import CLUSTERS, DUPLICATES
 
 _NEAR = "near_duplicate"
 _NUM_BINS = 50  # of similarity, 0.02 wide
@@ -68,9 +68,9 @@ def duplicate_pairs(inputs: Mapping[str, PublishedStage], *, number: int, seed: 
     """Removed documents beside the ones kept in their place, one of a cluster, near-duplicates before exact ones.
 
     Keys: rule, similarity, threshold, bands_shared, cluster_id, cluster_size, kept and removed (each: doc_id, url,
-    and text, whole).
+    and text, whole, with addresses masked).
     """
-    dedup, extract = inputs["dedup"], inputs["extract"]
+    dedup = inputs["dedup"]
     # more than are shown: of a large cluster several may be drawn, and one is enough
     drawn = draw(
         _tables(dedup, "duplicates", DUPLICATES, DUPLICATES.names),
@@ -89,7 +89,7 @@ def duplicate_pairs(inputs: Mapping[str, PublishedStage], *, number: int, seed: 
     places, sizes = _members(dedup, {row["cluster_id"] for row in chosen})
     documents = {doc_id for row in chosen for doc_id in (row["doc_id"], row["kept_id"])}
     wanted = [(places[doc_id], doc_id) for doc_id in sorted(documents) if doc_id in places]
-    found = read_drawn(extract, "documents", DOCUMENTS, ("url", "text"), wanted)
+    found = {row["doc_id"]: row for row in read_extracted(inputs, ("url", "text"), wanted).to_pylist()}
     return [
         {
             **{name: row[name] for name in ("rule", "similarity", "threshold", "bands_shared", "cluster_id")},

@@ -1,13 +1,18 @@
 """Drawing a few rows out of many parts: the same rows for the same seed, whatever the parts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import TypeAdapter
 
 from pipeline_lib.corpus.seeded_hash import seeded_hash
+from pipeline_lib.privacy.parameters import PrivacyParameters
+from pipeline_lib.privacy.stage import mask_addresses
+from pipeline_lib.survivors import apply_edits
 from storage.manifests import PublishedStage
+from storage.schemas import DOCUMENTS
 
 PART = "part"
 _HASH = "hash"
@@ -44,16 +49,28 @@ def _first(table: pa.Table, number: int, by: str, each: str) -> pa.Table:
 
 def read_drawn(
     stage: PublishedStage, table: str, schema: pa.Schema, columns: Sequence[str], wanted: Iterable[tuple[str, str]]
-) -> dict[str, dict[str, object]]:
-    """Rows by `doc_id`, for (part, doc_id) pairs; reads the parts they are in, one at a time."""
+) -> pa.Table:
+    """Rows (doc_id and `columns`) for (part, doc_id) pairs; reads the parts they are in, one at a time."""
     by_part: dict[str, list[str]] = {}
     for part, doc_id in wanted:
         by_part.setdefault(part, []).append(doc_id)
-    found: dict[str, dict[str, object]] = {}
+    names = ["doc_id", *columns]
+    found = [pa.schema([schema.field(name) for name in names]).empty_table()]
     for part, doc_ids in sorted(by_part.items()):
-        if not stage.has(table, part):
-            continue
-        rows = stage.read(table, part, schema, columns=["doc_id", *columns])
-        rows = rows.filter(pc.is_in(rows["doc_id"], value_set=pa.array(doc_ids, pa.string())))
-        found.update({row["doc_id"]: row for row in rows.to_pylist()})
-    return found
+        if stage.has(table, part):
+            rows = stage.read(table, part, schema, columns=names).select(names)
+            found.append(rows.filter(pc.is_in(rows["doc_id"], value_set=pa.array(doc_ids, pa.string()))))
+    return pa.concat_tables([rows.replace_schema_metadata() for rows in found])
+
+
+def read_extracted(
+    inputs: Mapping[str, PublishedStage], columns: Sequence[str], wanted: Iterable[tuple[str, str]]
+) -> pa.Table:
+    """The same of documents as they were extracted, with addresses masked as in the corpus.
+
+    The privacy stage masks what stays; what was dropped, and is shown as an example, it has never seen.
+    """
+    recorded = inputs["privacy"].manifest.parameters if "privacy" in inputs else {}
+    documents = read_drawn(inputs["extract"], "documents", DOCUMENTS, columns, wanted)
+    masks = mask_addresses(documents, TypeAdapter(PrivacyParameters).validate_python(recorded))
+    return apply_edits(documents, masks)

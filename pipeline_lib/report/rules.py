@@ -54,10 +54,11 @@ def draw_signals(signals: PublishedStage, names: Sequence[str], *, number: int, 
 def distribution(values: npt.NDArray[np.float64], thresholds: Sequence[float]) -> Distribution | None:
     """A histogram that shows the middle 99 % of the values, and the thresholds where they are not far away.
 
-    What is beyond is counted in the first and last bin. None where all values are equal, or there are none.
+    What is beyond is counted in the first and last bin. None where there are less than three different values: such a
+    signal says yes or no.
     """
     values = values[np.isfinite(values)]
-    if not len(values) or values.min() == values.max():
+    if len(np.unique(values)) < 3:
         return None
     low, high = (float(edge) for edge in np.quantile(values, [0.005, 0.995]))
     if low == high:
@@ -76,7 +77,7 @@ def distribution(values: npt.NDArray[np.float64], thresholds: Sequence[float]) -
     return Distribution(
         edges=edges.tolist(),
         counts=counts.tolist(),
-        thresholds=sorted(set(near)),
+        thresholds=sorted({line for line in near if low <= line <= high}),
         logarithmic=logarithmic,
         median=float(np.median(values)),
     )
@@ -167,7 +168,7 @@ def _distribution_figure(bound: Bound, found: Distribution, drawn: int, signals:
     ]
     name = _without_rule_set(bound)
     lines = " and ".join(value(line) for line in found.thresholds) or "outside this range"
-    notes = [bound.rule.partition(".")[0].replace("_", " "), f"median {value(found.median, 3)}", f"threshold {lines}"]
+    notes = [f"median {value(found.median, 3)}", f"threshold {lines}"]
     documents = signals.account.documents_in
     if drawn < documents:
         notes.append(f"{count(drawn)} of {count(documents)} documents")
@@ -191,7 +192,7 @@ def _distribution_figure(bound: Bound, found: Distribution, drawn: int, signals:
                 if each["count"]
             ],
         ),
-        note=f"{', '.join(notes)}.".capitalize(),
+        note=f"{bound.rule.partition('.')[0]}: {', '.join(notes)}.",
     )
 
 

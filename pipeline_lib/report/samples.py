@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline_lib.report.blocks import Sample, SampleGroup, Samples
-from pipeline_lib.report.drawing import PART, draw, read_drawn
+from pipeline_lib.report.drawing import PART, draw, read_drawn, read_extracted
 from pipeline_lib.report.excerpts import excerpt, one_line
 from pipeline_lib.report.quantities import count, value
 from storage.manifests import PublishedStage
-from storage.schemas import CORPUS, DECISIONS, DOCUMENTS, REJECTED_RECORDS
+from storage.schemas import CORPUS, DECISIONS, REJECTED_RECORDS
 
 _URL_CHARS = 160
 _TITLE_CHARS = 120
@@ -27,7 +27,7 @@ def sample_rows(
     """Documents as rows of JSON values: first kept ones, then dropped ones by rule, the rule that drops most first.
 
     Keys: verdict (kept, dropped), doc_id, url, title, language, text (an excerpt: of the final text where kept, else of
-    the extracted one), rule, value, threshold, evidence (null for kept ones).
+    the extracted one, with addresses masked), rule, value, threshold, evidence (null for kept ones).
     """
     return [
         *kept_rows(inputs, number=num_kept, seed=seed, excerpt_chars=excerpt_chars),
@@ -49,7 +49,7 @@ def kept_rows(
     found: dict[str, dict[str, Any]] = {}
     for split in _SPLITS:
         pairs = [(part, doc_id) for of_split, part, doc_id in wanted if of_split == split]
-        found.update(read_drawn(corpus, split, CORPUS, _SHOWN, pairs))
+        found.update(_by_id(read_drawn(corpus, split, CORPUS, _SHOWN, pairs)))
     nothing = {"rule": None, "value": None, "threshold": None, "evidence": None}
     return [
         {"verdict": "kept", **_shown(found[doc_id], excerpt_chars), **nothing}
@@ -75,9 +75,7 @@ def dropped_rows(
         return []
     dropped = inputs["judge"].manifest.account.dropped
     decisions = sorted(drawn.to_pylist(), key=lambda row: (-dropped.get(row["rule"], 0), row["rule"]))
-    found = read_drawn(
-        inputs["extract"], "documents", DOCUMENTS, _SHOWN, [(row[PART], row["doc_id"]) for row in decisions]
-    )
+    found = _by_id(read_extracted(inputs, _SHOWN, [(row[PART], row["doc_id"]) for row in decisions]))
     return [
         {
             "verdict": "dropped",
@@ -127,7 +125,7 @@ def dropped_samples(rows: Sequence[Mapping[str, Any]], dropped: Mapping[str, int
     return Samples(
         title="Dropped documents, by rule",
         tone="dropped",
-        note="Drawn by a seeded hash; the beginning of the extracted text.",
+        note="Drawn by a seeded hash; the beginning of the extracted text, with addresses masked.",
         groups=[
             SampleGroup(
                 title=rule,
@@ -158,6 +156,10 @@ def _shown(row: Mapping[str, Any], excerpt_chars: int) -> dict[str, Any]:
         "language": one_line(row["language"], 20),
         "text": excerpt(row["text"], excerpt_chars),
     }
+
+
+def _by_id(rows: pa.Table) -> dict[str, dict[str, Any]]:
+    return {row["doc_id"]: row for row in rows.to_pylist()}
 
 
 def _ids(corpus: PublishedStage) -> Iterator[tuple[str, pa.Table]]:

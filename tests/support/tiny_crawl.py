@@ -1,7 +1,9 @@
-"""A tiny crawl made of generated English, in Common Crawl's layout."""
+"""A tiny crawl made of English, in Common Crawl's layout."""
 
 import random
+import re
 from pathlib import Path
+from pydoc_data.topics import topics
 
 from pipeline_lib.crawl.warc_writing import Capture, paths_list, warc_path, write_warc
 
@@ -9,28 +11,20 @@ CRAWL = "TINY-2026-00"
 NUM_FILES = 4
 PAGES_PER_FILE = 30
 
-_SUBJECTS = ["The miller", "A careful reader", "The old library", "Every small stream", "The engineer", "My neighbour"]
-_VERBS = ["explains", "remembers", "carries", "repairs", "collects", "measures", "describes", "follows"]
-_OBJECTS = [
-    "the history of the river", "a table of figures", "the broken wheel", "letters from the north",
-    "the price of flour", "a map of the valley", "the sound of the stones", "an unfinished argument",
-]  # fmt: skip
-_ENDINGS = [
-    "because nobody else would do it", "and the others wait for the result", "with more patience than I have",
-    "before the first snow of the winter", "so that it can be used again", "which was not what we had expected",
-]  # fmt: skip
+
+def english_sentences() -> list[str]:
+    """Sentences of real English that every Python brings along: those of its own language reference."""
+    sentences = set()
+    for topic in topics.values():
+        for paragraph in topic.split("\n\n"):
+            if not paragraph.startswith(" "):
+                sentences.update(re.findall(r"[A-Z][a-z][\w ,]{40,200}\.(?= [A-Z])", " ".join(paragraph.split())))
+    return sorted(sentences)
 
 
-def english(rng: random.Random, sentences: int) -> list[str]:
-    """Paragraphs that pass for English: distinct sentences, with stop words and full stops."""
-    made: list[str] = []
-    while len(made) < sentences:
-        number = rng.randrange(10_000)
-        made.append(
-            f"{rng.choice(_SUBJECTS)} {rng.choice(_VERBS)} {rng.choice(_OBJECTS)} of the year {number}, "
-            f"{rng.choice(_ENDINGS)}, and that is the point to have in mind."
-        )
-    return [" ".join(made[start : start + 4]) for start in range(0, sentences, 4)]
+def paragraphs_of(rng: random.Random, sentences: list[str]) -> list[str]:
+    drawn = rng.sample(sentences, 12)
+    return [" ".join(drawn[start : start + 3]) for start in range(0, 12, 3)]
 
 
 def page(title: str, paragraphs: list[str]) -> bytes:
@@ -49,7 +43,8 @@ def write_tiny_crawl(root: Path) -> Path:
     nonsense bytes, missing pages.
     """
     rng = random.Random(7)
-    texts = [english(rng, 24) for _ in range(NUM_FILES * PAGES_PER_FILE)]
+    sentences = english_sentences()
+    texts = [paragraphs_of(rng, sentences) for _ in range(NUM_FILES * PAGES_PER_FILE)]
     paths = [warc_path(CRAWL, index) for index in range(NUM_FILES)]
     for index, path in enumerate(paths):
         captures = []
@@ -59,7 +54,7 @@ def write_tiny_crawl(root: Path) -> Path:
             if number == 3 and index:
                 paragraphs = texts[3]  # an exact copy of a page of the first file
             if number == 4 and index:
-                paragraphs = [*texts[4][:-1], texts[4][-1].replace("patience", f"patience{index}") + f" Copy {index}."]
+                paragraphs = [*texts[4], f"This is copy {index} of it."]
             if number == 5:
                 paragraphs = ["Too short."]
             if number == 6:

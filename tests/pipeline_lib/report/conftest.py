@@ -32,6 +32,7 @@ from storage.store import Store
 
 PARTS = ("part-00000", "part-00001")
 HOSTILE = '</script><script>window.broken=1</script><!--<img src=x onerror="window.broken=2">\u202e\x00\'"&'
+ADDRESS = "jane.doe@watermill.org"  # in documents that will be dropped, which no stage masks
 FACTS = {
     "run_id": "demo-20261122-083000-ab12",
     "recipe_name": "demo",
@@ -364,8 +365,11 @@ def _documents(part: str, count: int, generator: np.random.Generator, hostile: s
         text = f"{hostile}Function {row} of {part}.\n\n" + " ".join(words) + "."
         if row % 10 == 5:
             text = rows[-1]["text"].replace(" value ", " (changed) value ", 2) + "\nOne more line."
+            text = text.replace("Function", f"{ADDRESS} Function", 1)
         elif row % 10 == 9:
             text = rows[-1]["text"]
+        elif row % 10 in (3, 7):
+            text = f"{ADDRESS} {text}"
         rows.append(
             {
                 "doc_id": document_id(f"{part}.warc.gz", row * 1000),

@@ -57,7 +57,8 @@ def test_samples_show_kept_documents_and_dropped_ones_with_rule_value_and_thresh
     assert all(row["value"] == pytest.approx(0.123456789) and row["threshold"] is not None for row in dropped)
     for row in rows:
         text = made_run.text_of(row["doc_id"])
-        assert text.startswith(row["text"].removesuffix("\u2026")[:40])
+        shown = row["text"].removesuffix("\u2026")
+        assert shown[-30:] in text
 
 
 def test_records_that_became_no_document_are_shown_by_reason_commonest_first(made_run):
@@ -74,7 +75,7 @@ def test_pairs_show_the_document_that_was_kept_beside_the_one_removed(made_run):
     assert [pair["rule"] for pair in pairs] == ["near_duplicate"] * 6 + ["exact_duplicate"] * 2
     for pair in pairs:
         assert made_run.duplicates[pair["removed"]["doc_id"]] == pair["kept"]["doc_id"]
-        assert pair["removed"]["text"] == made_run.text_of(pair["removed"]["doc_id"])
+        assert pair["kept"]["text"] == made_run.text_of(pair["kept"]["doc_id"])
         assert pair["cluster_size"] == 2
 
 
@@ -143,9 +144,9 @@ def test_a_histogram_counts_every_document_once(values, thresholds):
 
     finite = [value for value in values if value == value]
     if found is None:
-        assert len(set(finite)) <= 1
+        assert len(set(finite)) <= 2
         return
     assert sum(found.counts) == len(finite)
     assert list(found.edges) == sorted(set(found.edges))
     assert np.isfinite(found.edges).all()
-    assert all(found.edges[0] <= line <= found.edges[-1] or found.logarithmic for line in found.thresholds)
+    assert all(found.edges[0] <= line <= found.edges[-1] for line in found.thresholds)

@@ -1,0 +1,82 @@
+"""Normal text: what it promises about every character, and that it is linear in time."""
+
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline_lib.extract.normalize import normalize, single_line
+
+AWKWARD = st.text(
+    st.one_of(
+        st.characters(),
+        st.sampled_from(
+            "\r\n\t \xa0\u2028\u200b\u2581\xad\ufeff\u0301\u0323\u0344e\u09c7\u09be\u200d\u3000\x0c\x85\ud800"
+        ),
+    ),
+    max_size=60,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("cafe\u0301", "café"),
+        ("a\r\nb\rc\u2028d\x0ce\x85f", "a\nb\nc\nd\ne\nf"),
+        ("a\xa0b\u2009c\u3000d", "a b c d"),
+        ("a\x00b\x07c\x9fd\u200be\xadf\ufeffg\u202eh\ud800i\uffffj", "abcdefghij"),
+        ("e\u200b\u0301", "é"),  # what is between them goes first
+        ("\u2581word", "_word"),
+        (
+            "mi\u200cravam \U0001f468\u200d\U0001f4bb",
+            "mi\u200cravam \U0001f468\u200d\U0001f4bb",
+        ),  # joiners carry meaning
+        ("end \t\nnext\t \n", "end\nnext"),
+        ("one\n\n\n\ntwo\n \n\t\n \nthree", "one\n\ntwo\n\nthree"),
+        ("def f():\n    if x:\n\treturn  1", "def f():\n    if x:\n\treturn  1"),  # code keeps its indentation
+        ("\n\n    indented first line\n", "    indented first line"),
+        ("", ""),
+        (" \n\t\n", ""),
+        ("a" + "\u0301\u0323" * 100, "ạ" + "\u0323" * 15 + "\u0301" * 14),
+    ],
+)
+def test_normalize_gives_one_spelling(text, normal):
+    assert normalize(text) == unicodedata.normalize("NFC", normal) or normalize(text) == normal
+
+
+@given(AWKWARD)
+@example("\u0344" * 40)
+@example("a" + "\u0344" * 31)
+@example("\n \n" * 5)
+@example("\t\n\n x \n\n\n ")
+def test_normalizing_again_changes_nothing(text):
+    assert normalize(normalize(text)) == normalize(text)
+
+
+@given(AWKWARD)
+def test_normal_text_is_nfc_and_holds_no_control_character_and_can_be_written(text):
+    normal = normalize(text)
+    assert unicodedata.is_normalized("NFC", normal)
+    assert not [c for c in normal if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"]
+    assert not any(line.endswith((" ", "\t")) for line in normal.split("\n"))
+    assert "\n\n\n" not in normal
+    normal.encode()
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S"], exclude_characters="\u2581"), max_size=60))
+def test_nothing_but_white_space_and_invisible_characters_goes(text):
+    assert normalize(text) == unicodedata.normalize("NFC", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" + "\u0300\u0316" * 200_000, "x" + " " * 400_000 + "y", "\r\n" * 200_000, " \n" * 200_000, "\u0f73" * 200_000],
+)
+def test_hostile_text_takes_linear_time(text):
+    normalize(text)  # square time would be minutes: the test run's time limit is the assertion
+
+
+def test_a_title_is_one_line():
+    assert single_line("  The\n\n  title\u2028of it\t ", 100) == "The title of it"
+    assert single_line("word " * 100, 9) == "word word"
