@@ -30,6 +30,8 @@ def write_report(session: Session, recipe: Recipe, stages: Stages) -> None:
             work=partial(report_part, facts=facts),
             parts=[Part(name="all")],
             parameters=recipe.report,
+            # an equal run of the same recipe shows the page of the first: all that is on it is the same, but its name
+            identity={"recipe": run.recipe_name, "digest": run.recipe_digest},
             inputs=dict(stages),
             libraries=("altair", "jinja2", "vl-convert-python"),
             in_process=True,

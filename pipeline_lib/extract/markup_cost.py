@@ -14,8 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-_MAX_STACK = 4096  # deeper is not followed: far beyond any sensible limit
+# What ends a scan, so that it is linear itself.
+MAX_COUNTED_DEPTH = 1024
 _MAX_ACTIVE = 512
+_MAX_COUNTED_REOPENED = 1 << 21
+_ENDLESS = 1_000_000_000
 _NUM_SLOTS = 16381
 
 (
@@ -131,11 +134,11 @@ class MarkupCost:
     """Estimates of what a parser would build.
 
     Attributes:
-        depth: of the deepest element, at most 4096.
+        depth: of the deepest element; where it comes to 1024, the scan ends.
         attributes: of the tag with most.
         options: elements `option`.
         reopened: formatting elements that are opened again after a block closed them; where 512 are unclosed at once,
-            the scan ends and says a thousand million.
+            or it comes to two million, the scan ends and says a thousand million.
     """
 
     depth: int
@@ -154,7 +157,7 @@ def markup_cost(page: bytes) -> MarkupCost:
 def _scan(page: npt.NDArray[np.uint8]) -> Any:
     size = len(page)
     # the open elements: hash of the name, kind, and for formatting elements the serial number of their entry below
-    stack = np.zeros((3, _MAX_STACK), np.int64)
+    stack = np.zeros((3, MAX_COUNTED_DEPTH), np.int64)
     # the active formatting elements: hash of the name (-1 marks a cell), hash of the tag, serial number, 1 if on stack
     active = np.zeros((4, _MAX_ACTIVE), np.int64)
     num_open = np.zeros(_NUM_KINDS, np.int64)
@@ -232,18 +235,21 @@ def _scan(page: npt.NDArray[np.uint8]) -> Any:
             for k in range(name_start, i):
                 tag = (tag * 1_000_003 + page[k]) % (1 << 61)
             if not _activate(name, tag, active, state):
-                return max_depth, max_attributes, options, 1_000_000_000
-        if state[_TOP] < _MAX_STACK:
-            stack[0, state[_TOP]] = name
-            stack[1, state[_TOP]] = kind
-            stack[2, state[_TOP]] = state[_SERIAL]
-            num_open[kind] += 1
-            state[_TOP] += 1
+                return max_depth, max_attributes, options, _ENDLESS
+        if state[_TOP] == MAX_COUNTED_DEPTH:
+            break
+        stack[0, state[_TOP]] = name
+        stack[1, state[_TOP]] = kind
+        stack[2, state[_TOP]] = state[_SERIAL]
+        num_open[kind] += 1
+        state[_TOP] += 1
         if kind == _CELL and state[_NUM_ACTIVE] < _MAX_ACTIVE:
             active[0, state[_NUM_ACTIVE]] = -1
             active[3, state[_NUM_ACTIVE]] = 1
             state[_NUM_ACTIVE] += 1
         max_depth = max(max_depth, state[_TOP])
+        if state[_REOPENED] > _MAX_COUNTED_REOPENED:
+            return max_depth, max_attributes, options, _ENDLESS
     return max_depth, max_attributes, options, state[_REOPENED]
 
 
@@ -294,7 +300,7 @@ def _remove_active(k: int, active: Ints, state: Ints) -> None:
 
 @njit(nogil=True, cache=True)
 def _reopen(stack: Ints, num_open: Ints, active: Ints, state: Ints) -> None:
-    """Put the active formatting elements that blocks closed, up to the cell that the parser is in, on the stack again."""
+    """Put the active formatting elements that blocks closed, of the cell that the parser is in, on the stack again."""
     start = state[_NUM_ACTIVE]
     while start > 0 and active[3, start - 1] == 0:
         start -= 1
@@ -302,7 +308,7 @@ def _reopen(stack: Ints, num_open: Ints, active: Ints, state: Ints) -> None:
         active[3, k] = 1
         state[_NUM_CLOSED] -= 1
         state[_REOPENED] += 1
-        if state[_TOP] < _MAX_STACK:
+        if state[_TOP] < MAX_COUNTED_DEPTH:
             stack[0, state[_TOP]] = active[0, k]
             stack[1, state[_TOP]] = _FORMATTING
             stack[2, state[_TOP]] = active[2, k]

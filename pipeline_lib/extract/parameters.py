@@ -42,6 +42,8 @@ class ExtractParameters:
             raise ValueError(f"extractor={self.extractor!r}: expected hybrid, resiliparse or trafilatura")
         if not 0.0 <= self.min_main_ratio <= 1.0:
             raise ValueError(f"min_main_ratio={self.min_main_ratio}: expected a part of the whole, 0 to 1")
+        if self.max_depth >= 1024:
+            raise ValueError(f"max_depth={self.max_depth}: depth is not counted further than 1024; expected less")
         for name in ("max_body_bytes", "max_page_bytes", "max_depth", "language_sample_bytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: every page would be rejected; expected at least 1")
