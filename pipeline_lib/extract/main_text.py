@@ -5,11 +5,11 @@ This is the border to the HTML libraries: whatever a page does to them ends here
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import trafilatura
 from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.html import HTMLParserException, HTMLTree
+from resiliparse.parse.html import HTMLParserException, HTMLTree, Node
 
 from pipeline_lib.crawl.warc_records import is_rust_panic
 from pipeline_lib.extract.markup_cost import markup_cost
@@ -131,11 +131,17 @@ def _shelter_lists(tree: HTMLTree) -> None:
         while parent is not None and parent.tag != "body" and depth <= _MAX_DROPPED_DEPTH:
             parent, depth = parent.parent, depth + 1
         if depth <= _MAX_DROPPED_DEPTH and found.parent is not None:
-            outer = inner = tree.create_element("div")
+            outer = inner = _new_div(tree)
             for _ in range(_MAX_DROPPED_DEPTH):
-                inner = inner.append_child(tree.create_element("div"))
+                deeper = _new_div(tree)
+                inner.append_child(deeper)
+                inner = deeper
             found.parent.replace_child(outer, found)
             inner.append_child(found)
+
+
+def _new_div(tree: HTMLTree) -> Node:
+    return cast(Node, tree.create_element("div"))  # None only where there is no document to create it in
 
 
 def _trafilatura(page: str) -> str:

@@ -219,6 +219,7 @@ def test_without_held_out_rows_there_is_no_validation_loss() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own insides
 def test_compiled_layers_learn_the_same(uninterrupted: TrainedDecoder) -> None:
     compiled = run(parameters=replace(PARAMETERS, compile=True))
     assert compiled.log[-1].loss == pytest.approx(uninterrupted.log[-1].loss, rel=1e-3)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_lib.extract.language import identify, sample_text
+from pipeline_lib.extract.language import _identifier, identify, sample_text
 
 TEXTS = {
     "en": "The function returns the number of rows that were read, or raises an error if the file is not there.",
@@ -43,6 +43,11 @@ def test_a_sample_is_bounded_and_made_of_the_text(text, num_bytes):
         assert len(sample) <= max(3, num_bytes) + 2
         assert sample.startswith(text[:1])
         assert sample.endswith(text[-1:])
+
+
+def test_probabilities_are_summed_in_double_precision():
+    # in single precision, the last digits would depend on the processor, and with them the digest of a corpus
+    assert abs(sum(score for _, score in _identifier().rank(TEXTS["en"] + TEXTS["de"])) - 1) < 1e-12
 
 
 def test_threads_get_the_same_answers():
