@@ -1,12 +1,16 @@
 """The fate of one page in a run: every capture of it, and what each stage made of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
+from flows.recipe import Recipe
+from pipeline_lib.filters.conditions import Bound, Condition
 from storage.manifests import PublishedStage, open_stage
 from storage.runs import Run
 from storage.schemas import CLUSTERS, CORPUS, DECISIONS, DOCUMENTS, DUPLICATES, EDITS, REJECTED_RECORDS
@@ -38,12 +42,13 @@ def fate_of(url: str, store: Store, run: Run) -> list[dict[str, Any]]:
     stages = {each.name: open_stage(store, each.address) for each in run.stages}
     if "extract" not in stages:
         raise WrongRequest(f"run {run.run_id} extracted nothing ({run.status}): no page of it has a fate yet")
+    conditions = _conditions(run)
     captures = []
     for part in stages["extract"].part_names:
         refused = _rows_of(stages["extract"], "rejected", part, REJECTED_RECORDS, url)
         captures += [row for row in refused if row["record_type"] not in _ABOUT_CAPTURES]
         for row in _rows_of(stages["extract"], "documents", part, DOCUMENTS, url, _FOUND_COLUMNS):
-            captures.append(_fate(row, part, stages))
+            captures.append(_fate(row, part, stages, conditions))
     return captures
 
 
@@ -89,13 +94,46 @@ def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
             lines.append("  dedup      kept: nothing like it")
         if "split" in capture:
             lines.append(f"  corpus     {capture['split']}, {capture['part']}, row {capture['row']}")
-        for name, value in capture.get("signals", {}).items():
-            lines.append(f"    {name:<42} {_number(value)}")
+        for rule in capture.get("rules", []):
+            value = rule["value"] if isinstance(rule["value"], str) else _number(rule["value"])
+            mark = "broken" if rule["broken"] else ""
+            lines.append(f"    {rule['rule']:<44} {value:>12}  drops {rule['drops']:<52} {mark}".rstrip())
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
 
-def _fate(row: Mapping[str, Any], part: str, stages: Mapping[str, PublishedStage]) -> dict[str, Any]:
+def _conditions(run: Run) -> tuple[Condition, ...]:
+    """The rules that the run judged by, in order."""
+    try:
+        return Recipe.model_validate(run.recipe).filters.conditions()
+    except ValidationError as error:
+        raise WrongRequest(
+            f"the recipe of run {run.run_id} is not one that this version reads; run it again: {error}"
+        ) from error
+
+
+def _asked(conditions: Sequence[Condition], signals: Mapping[str, Any], row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every rule with the document's value beside its line, whether or not an earlier rule had decided already."""
+    asked = []
+    for condition in conditions:
+        if isinstance(condition, Bound):
+            value = signals[condition.signal]
+            sides = {"<": value < condition.threshold, "<=": value <= condition.threshold}
+            broken = sides.get(condition.comparison, value > condition.threshold)
+            line = f"{condition.signal} {condition.comparison} {_number(condition.threshold)}"
+        else:
+            value = row[condition.column]
+            broken = value not in condition.allowed
+            line = f"{condition.column} not one of {', '.join(condition.allowed)}"
+        asked.append(
+            {"rule": condition.rule, "value": value, "threshold": condition.threshold, "drops": line, "broken": broken}
+        )
+    return asked
+
+
+def _fate(
+    row: Mapping[str, Any], part: str, stages: Mapping[str, PublishedStage], conditions: Sequence[Condition]
+) -> dict[str, Any]:
     doc_id = row["doc_id"]
     fate: dict[str, Any] = {**row, "part": part, "edits": []}
     fate["fetched_at"] = row["fetched_at"].isoformat() if row["fetched_at"] is not None else None
@@ -106,6 +144,7 @@ def _fate(row: Mapping[str, Any], part: str, stages: Mapping[str, PublishedStage
         fate["signals"] = {name: value for name, value in signals.items() if name != "doc_id"}
         fate["edits"] += _edits(stages["signals"], "signals", part, doc_id)
     if "judge" in stages:
+        fate["rules"] = _asked(conditions, fate["signals"], row)
         fate["decision"] = next(iter(_by_id(stages["judge"], "decisions", part, DECISIONS, doc_id)), None)
     if "dedup" in stages:
         cluster = next(iter(_by_id(stages["dedup"], "clusters", part, CLUSTERS, doc_id)), None)
@@ -157,8 +196,6 @@ def _by_id(
 
 
 def _signals_row(stage: PublishedStage, part: str, doc_id: str) -> dict[str, Any]:
-    import polars as pl
-
     record = stage.record("signals", part)
     with stage.store.local_copy(f"{stage.manifest.address.folder}/{record.path}") as local:
         found = pl.scan_parquet(local).filter(pl.col("doc_id") == doc_id).collect()
