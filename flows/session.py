@@ -113,12 +113,12 @@ def open_session(recipe: Recipe, settings: RunSettings, flow_run_id: str | None)
         with session.progress:
             yield session
         status = "completed"
-    except (KeyboardInterrupt, SystemExit):
+    except Exception as error:
+        run.error = f"{type(error).__name__}: {error}"
+        raise
+    except BaseException:  # Ctrl-C, or the end signal, for which Prefect has an exception of its own
         status, run.error = "interrupted", "stopped by hand; run again to continue"
         session.stop()
-        raise
-    except BaseException as error:
-        run.error = f"{type(error).__name__}: {error}"
         raise
     finally:
         run.status = status

@@ -29,15 +29,20 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ.update(before)
 
 
+def command_in(folder: Path) -> Iterator[Command]:
+    store = folder / "store"
+    environment = {**os.environ, "GRISTMILL_STORE": str(store), "PREFECT_HOME": str(folder / "prefect")}
+    yield Command(store=store, environment=environment)
+    stop_server(store / "prefect")  # the one for report pages
+
+
 @pytest.fixture
-def gristmill(tmp_path: Path, prefect_server: str) -> Command:
-    store = tmp_path / "store"
-    return Command(
-        store=store,
-        environment={
-            **os.environ,
-            "GRISTMILL_STORE": str(store),
-            "PREFECT_API_URL": prefect_server,
-            "PREFECT_HOME": str(tmp_path / "prefect"),
-        },
-    )
+def gristmill(tmp_path: Path, prefect_server: str) -> Iterator[Command]:
+    """The command on a store of its own."""
+    yield from command_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_gristmill(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> Iterator[Command]:
+    """The command on a store that the tests of a module share."""
+    yield from command_in(tmp_path_factory.mktemp("shared"))

@@ -1,10 +1,10 @@
 """The whole mill on a tiny crawl: the same bytes whoever works and whatever is killed, every document accounted for."""
 
 import itertools
-import os
 import shutil
 import signal
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,9 @@ def arguments(crawl: Path, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tiny_crawl: Path, prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def undisturbed(tiny_crawl: Path, shared_gristmill: Command) -> dict[str, Any]:
     """A calm run with one worker: what every other run must equal."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    environment = {**os.environ, "GRISTMILL_STORE": str(folder / "store"), "PREFECT_HOME": str(folder / "prefect")}
-    gristmill = Command(store=folder / "store", environment=environment)
+    gristmill = shared_gristmill
     done = gristmill(*arguments(tiny_crawl, *TOKENS, "--workers", "1", "--runner", "threads"))
     assert done.code == 0, done.err
     shown = gristmill("show", "--json").json()
@@ -159,12 +157,47 @@ def test_a_killed_worker_costs_no_run(gristmill, tiny_crawl, undisturbed) -> Non
 
 
 @pytest.mark.chaos
-def test_ctrl_c_stops_cleanly_and_the_next_run_continues(gristmill, tiny_crawl, undisturbed) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_the_end_signal_stop_cleanly_and_the_next_run_continues(
+    gristmill, tiny_crawl, undisturbed, number: int
+) -> None:
     command = arguments(tiny_crawl, *TOKENS, "--workers", "2")
     begun = lambda: any(gristmill.store.glob("stages/extract/*/parts/*.json"))  # noqa: E731
-    assert gristmill.kill_when(begun, *command, number=signal.SIGINT)
+    assert gristmill.kill_when(begun, *command, number=number)
     assert gristmill("show", "--json").json()["status"] == "interrupted"
     assert gristmill(*command).code == 0
+    assert gristmill("show", "--json").json()["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
+
+
+@pytest.fixture
+def small_disk(gristmill) -> Iterator[Callable[[str], None]]:
+    """The store on a file system of a given size; call it again to change the size."""
+    gristmill.store.mkdir()
+
+    def mount(options: str) -> None:
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(gristmill.store)], capture_output=True, check=False
+        )
+        if done.returncode:
+            pytest.skip("needs the right to mount a small file system")
+
+    yield mount
+    subprocess.run(["umount", str(gristmill.store)], capture_output=True, check=False)
+
+
+@pytest.mark.chaos
+def test_a_full_disk_fails_clearly_and_leaves_nothing_half_written(
+    gristmill, tiny_crawl, undisturbed, small_disk
+) -> None:
+    small_disk("size=200k")
+    command = arguments(tiny_crawl, *TOKENS, "--workers", "1", "--runner", "threads")
+    done = gristmill(*command)
+    assert done.code == 1
+    assert "No space left on device" in done.err
+    assert "Traceback" not in done.err
+    small_disk("remount,size=100m")
+    assert gristmill(*command).code == 0
+    assert not list(gristmill.store.glob("stages/**/*.partial"))
     assert gristmill("show", "--json").json()["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
 
 

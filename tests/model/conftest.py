@@ -9,17 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import torch
+from published_stages import corpus_row, publish_stage, publish_tables
 
-from storage.accounts import Account, add_accounts
-from storage.manifests import (
-    Manifest,
-    Part,
-    PartResult,
-    PartWriter,
-    PublishedStage,
-    StageAddress,
-    publish_manifest,
-)
+from storage.accounts import Account
+from storage.manifests import Part, PartResult, PartWriter, PublishedStage
 from storage.schemas import CORPUS, document_id
 from storage.store import Store
 from storage.token_shards import TokenizerIdentity, write_token_shard
@@ -51,28 +44,6 @@ class Mill:
     store: Store
     tokenizer: ToyTokenizer
 
-    def writer(self, stage: str, part: str = "all") -> PartWriter:
-        return PartWriter(store=self.store, address=StageAddress(stage=stage, key="k"), part=part)
-
-    def publish(self, *done: tuple[PartWriter, PartResult]) -> PublishedStage:
-        parts = tuple(writer.commit(result.account, result.metrics) for writer, result in done)
-        address = done[0][0].address
-        manifest = Manifest(
-            stage=address.stage,
-            key=address.key,
-            parameters={},
-            code_digest="",
-            libraries={},
-            inputs={},
-            parts=parts,
-            account=add_accounts(part.account for part in parts),
-            metrics={},
-            environment={},
-            seconds=0.0,
-        )
-        publish_manifest(self.store, manifest)
-        return PublishedStage(store=self.store, manifest=manifest)
-
     def run(
         self,
         stage: str,
@@ -82,20 +53,22 @@ class Mill:
         **kwargs: Any,
     ) -> PublishedStage:
         """One part named `all`, committed."""
-        writer = self.writer(stage)
-        return self.publish((writer, work(Part(name="all"), inputs, writer, *args, **kwargs)))
+        return publish_stage(
+            self.store, stage, [Part(name="all")], lambda part, output: work(part, inputs, output, *args, **kwargs)
+        )
 
     def tokens(self, train: Sequence[Sequence[str]], validation: Sequence[str]) -> PublishedStage:
         """The stage tokens: each list of training texts is a shard."""
         splits = [("train", texts) for texts in train] + [("validation", validation)]
-        done = []
-        for number, (split, texts) in enumerate(splits):
-            writer = self.writer("tokens", f"{split}-{number:05d}")
-            with writer.file(split, f"shard-{number:05d}.arrow", rows=len(texts)) as path:
+        shards = {f"{split}-{number:05d}": (split, texts) for number, (split, texts) in enumerate(splits)}
+
+        def write(part: Part, output: PartWriter) -> PartResult:
+            split, texts = shards[part.name]
+            with output.file(split, f"{part.name}.arrow", rows=len(texts)) as path:
                 write_token_shard(self.encoded(texts), path, self.tokenizer.identity)
-            account = Account(documents_in=len(texts), documents_out=len(texts))
-            done.append((writer, PartResult(account=account)))
-        return self.publish(*done)
+            return PartResult(account=Account(documents_in=len(texts), documents_out=len(texts)))
+
+        return publish_stage(self.store, "tokens", [Part(name=name) for name in shards], write)
 
     def encoded(self, texts: Sequence[str]) -> pa.Table:
         columns = [
@@ -110,25 +83,15 @@ class Mill:
 
     def corpus(self, *parts: Sequence[str]) -> PublishedStage:
         """The stage corpus, with validation documents only, in some parts."""
-        done = []
+        tables = {}
         for number, texts in enumerate(parts):
-            rows = [{"doc_id": doc_id(text), "text": text} for text in texts]
-            blank = {name: _blank(CORPUS.field(name).type) for name in CORPUS.names}
-            writer = self.writer("corpus", f"part-{number:05d}")
-            writer.table("validation", pa.Table.from_pylist([{**blank, **row} for row in rows], CORPUS), CORPUS)
-            account = Account(documents_in=len(texts), documents_out=len(texts))
-            done.append((writer, PartResult(account=account)))
-        return self.publish(*done)
+            rows = [corpus_row(doc_id=doc_id(text), text=text) for text in texts]
+            tables[f"part-{number:05d}"] = {"validation": (pa.Table.from_pylist(rows, CORPUS), CORPUS)}
+        return publish_tables(self.store, "corpus", tables)
 
 
 def doc_id(text: str) -> str:
     return document_id(text, 0)
-
-
-def _blank(kind: pa.DataType) -> Any:
-    if pa.types.is_timestamp(kind):
-        return None
-    return "" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else 0
 
 
 @pytest.fixture(autouse=True)

@@ -80,7 +80,6 @@ def test_the_model_learns_the_rule_of_its_language() -> None:
     trained = run(parameters=replace(PARAMETERS, steps=120, validate_every=40))
     losses = [entry.validation_loss for entry in trained.log if entry.validation_loss is not None]
     assert len(losses) == 3
-    assert losses[0] > losses[-1]
     assert losses[-1] < 1.1  # the rule leaves log 2 = 0.69; knowing nothing costs log 32 = 3.5
     assert trained.log[0].loss > 3.2
 

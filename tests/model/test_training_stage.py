@@ -13,7 +13,6 @@ from model.training import TrainingParameters, TrainingStep
 from model.training_stage import train_part
 from storage.accounts import Account
 from storage.checkpoints import ForeignCheckpoint
-from storage.manifests import Part, PartResult
 
 PARAMETERS = TrainingParameters(
     model=DecoderParameters(preset="test", num_layers=1, width=32, feed_forward_width=32),
@@ -101,10 +100,7 @@ def test_too_little_held_out_text_leaves_the_curve_empty(mill, prose, validation
 
 def test_tokens_that_exactly_fill_their_rows_are_all_used(mill) -> None:
     text = "x" * (3 * 32 + 1 - 2)  # with start and end: three rows and the token after
-    writer = mill.writer("train")
-    result: PartResult = train_part(
-        Part(name="all"), {"tokens": mill.tokens([[text]], [])}, writer, replace(PARAMETERS, steps=1)
-    )
-    assert result.account == Account(
+    stage = mill.run("train", train_part, {"tokens": mill.tokens([[text]], [])}, replace(PARAMETERS, steps=1))
+    assert stage.manifest.account == Account(
         documents_in=97, documents_out=97, dropped={"incomplete_last_row": 0}, unit_in="tokens", unit_out="tokens"
     )

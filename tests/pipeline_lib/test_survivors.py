@@ -5,11 +5,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published_stages import doc_id, document_row, publish_tables
 
 from pipeline_lib.survivors import MisplacedEdit, Trail, apply_edits, read_survivors
-from storage.accounts import Account
-from storage.manifests import Manifest, PartWriter, PublishedStage, StageAddress
-from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, EDITS, document_id
+from storage.manifests import PublishedStage
+from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, EDITS
 from storage.store import Store
 
 PART = "part-00000"
@@ -34,32 +34,14 @@ def sliced(text: str, edits: list[Edit]) -> str:
 
 
 def documents_table(texts: list[str]) -> pa.Table:
-    rows = [
-        {
-            "doc_id": document_id("crawl.warc.gz", offset),
-            "url": f"https://host.invalid/{offset}",
-            "host": "host.invalid",
-            "fetched_at": None,
-            "warc_path": "crawl.warc.gz",
-            "warc_offset": offset,
-            "warc_length": 1,
-            "mime": "text/html",
-            "charset": "utf-8",
-            "language": "en",
-            "language_score": 1.0,
-            "title": "",
-            "text": text,
-        }
-        for offset, text in enumerate(texts)
-    ]
-    return pa.Table.from_pylist(rows, DOCUMENTS)
+    return pa.Table.from_pylist([document_row(number, text=text) for number, text in enumerate(texts)], DOCUMENTS)
 
 
 def edits_table(edits: list[tuple[int, int, int, str]]) -> pa.Table:
     """Edits of document number, byte positions and replacement."""
     rows = [
         {
-            "doc_id": document_id("crawl.warc.gz", number),
+            "doc_id": doc_id(number),
             "rule": "test.rule",
             "start": start,
             "end": end,
@@ -106,38 +88,18 @@ def test_edits_made_for_another_text_are_refused(edits: list[tuple[int, int, int
         apply_edits(documents_table(["héla", "a longer text after it"]), edits_table(edits))
 
 
-def published(store: Store, stage: str, tables: dict[str, tuple[pa.Table, pa.Schema]]) -> PublishedStage:
-    writer = PartWriter(store=store, address=StageAddress(stage=stage, key="k"), part=PART)
-    for name, (table, schema) in tables.items():
-        writer.table(name, table, schema)
-    account = Account(documents_in=0, documents_out=0)
-    record = writer.commit(account, {})
-    manifest = Manifest(
-        stage=stage,
-        key="k",
-        parameters={},
-        code_digest="",
-        libraries={},
-        inputs={},
-        parts=(record,),
-        account=account,
-        metrics={},
-        environment={},
-        seconds=0.0,
-    )
-    return PublishedStage(store=store, manifest=manifest)
+def published(store: Store, stage: str, table: str, rows: pa.Table, schema: pa.Schema) -> PublishedStage:
+    return publish_tables(store, stage, {PART: {table: (rows, schema)}})
 
 
 def test_survivors_are_what_no_stage_dropped_with_the_edits_in_their_order(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    ids = [document_id("crawl.warc.gz", number) for number in range(4)]
-    documents = published(
-        store, "extract", {"documents": (documents_table(["zero", "one", "two", "three"]), DOCUMENTS)}
-    )
-    signals = published(store, "signals", {"edits": (edits_table([(0, 0, 1, "h"), (3, 0, 5, "THREE!")]), EDITS)})
-    privacy = published(store, "privacy", {"edits": (edits_table([(3, 5, 6, "?")]), EDITS)})
+    ids = [doc_id(number) for number in range(4)]
+    documents = published(store, "extract", "documents", documents_table(["zero", "one", "two", "three"]), DOCUMENTS)
+    signals = published(store, "signals", "edits", edits_table([(0, 0, 1, "h"), (3, 0, 5, "THREE!")]), EDITS)
+    privacy = published(store, "privacy", "edits", edits_table([(3, 5, 6, "?")]), EDITS)
     decision = {"doc_id": ids[1], "rule": "length.too_short", "value": 3.0, "threshold": 4.0, "evidence": None}
-    judge = published(store, "judge", {"decisions": (pa.Table.from_pylist([decision], DECISIONS), DECISIONS)})
+    judge = published(store, "judge", "decisions", pa.Table.from_pylist([decision], DECISIONS), DECISIONS)
     duplicate = {
         "doc_id": ids[2],
         "rule": "exact_duplicate",
@@ -147,7 +109,7 @@ def test_survivors_are_what_no_stage_dropped_with_the_edits_in_their_order(tmp_p
         "bands_shared": 14,
         "cluster_id": ids[0],
     }
-    dedup = published(store, "dedup", {"duplicates": (pa.Table.from_pylist([duplicate], DUPLICATES), DUPLICATES)})
+    dedup = published(store, "dedup", "duplicates", pa.Table.from_pylist([duplicate], DUPLICATES), DUPLICATES)
 
     trail = Trail(documents=documents, edits=(signals, privacy), drops=(judge, dedup))
     survivors = read_survivors(trail, PART)

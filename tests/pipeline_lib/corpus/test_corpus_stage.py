@@ -1,6 +1,5 @@
 """The corpus stage: what is left, with its final text, split without cutting a duplicate cluster."""
 
-import dataclasses
 import datetime
 
 import datasets
@@ -8,39 +7,24 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 import pytest
+from published_stages import doc_id, document_row, publish_stage, publish_tables
 
 from pipeline_lib.corpus.parameters import CorpusParameters
 from pipeline_lib.corpus.stage import corpus_digest, corpus_part, is_held_out
 from storage.accounts import UnbalancedAccount
-from storage.manifests import Manifest, Part, PartWriter, PublishedStage, StageAddress
-from storage.schemas import CLUSTERS, CORPUS, DECISIONS, DOCUMENTS, DUPLICATES, EDITS, document_id
+from storage.manifests import Manifest, Part
+from storage.schemas import CLUSTERS, CORPUS, DECISIONS, DOCUMENTS, DUPLICATES, EDITS
+from storage.store import Store
 
 PART = "part-00000"
 PARAMETERS = CorpusParameters(validation_ratio=0.3)
 
 
-def doc_id(number):
-    return document_id("crawl-data/test.warc.gz", number)
-
-
 def documents(texts):
     """DOCUMENTS of {number: text}."""
+    fetched_at = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
     rows = [
-        {
-            "doc_id": doc_id(number),
-            "url": f"https://site{number % 3}.example/{number}",
-            "host": f"site{number % 3}.example",
-            "fetched_at": None if number == 1 else datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
-            "warc_path": "crawl-data/test.warc.gz",
-            "warc_offset": number,
-            "warc_length": 10,
-            "mime": "text/html",
-            "charset": "utf-8",
-            "language": "en" if number % 2 else "de",
-            "language_score": 1.0,
-            "title": "",
-            "text": text,
-        }
+        document_row(number, fetched_at=None if number == 1 else fetched_at, text=text)
         for number, text in texts.items()
     ]
     return pa.Table.from_pylist(rows, schema=DOCUMENTS)
@@ -83,24 +67,30 @@ def clusters(numbers, cluster):
 
 
 @pytest.fixture
-def inputs_of(publish_tables):
+def store(tmp_path):
+    return Store(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def inputs_of(store):
     """The five inputs, of one part."""
+
+    def publish(stage, tables):
+        return publish_tables(store, stage, {PART: tables})
 
     def build(texts, *, line_edits=(), judged=(), duplicated=(), clustered=None, masked=()):
         return {
-            "extract": publish_tables("extract", {PART: {"documents": (documents(texts), DOCUMENTS)}}),
-            "signals": publish_tables("signals", {PART: {"edits": (edits(line_edits), EDITS)}}),
-            "judge": publish_tables("judge", {PART: {"decisions": (decisions(judged), DECISIONS)}}),
-            "dedup": publish_tables(
+            "extract": publish("extract", {"documents": (documents(texts), DOCUMENTS)}),
+            "signals": publish("signals", {"edits": (edits(line_edits), EDITS)}),
+            "judge": publish("judge", {"decisions": (decisions(judged), DECISIONS)}),
+            "dedup": publish(
                 "dedup",
                 {
-                    PART: {
-                        "duplicates": (duplicates(duplicated), DUPLICATES),
-                        "clusters": (clusters([], "") if clustered is None else clustered, CLUSTERS),
-                    }
+                    "duplicates": (duplicates(duplicated), DUPLICATES),
+                    "clusters": (clusters([], "") if clustered is None else clustered, CLUSTERS),
                 },
             ),
-            "privacy": publish_tables("privacy", {PART: {"edits": (edits(masked), EDITS)}}),
+            "privacy": publish("privacy", {"edits": (edits(masked), EDITS)}),
         }
 
     return build
@@ -111,13 +101,9 @@ def make_corpus(store):
     """Run the stage on one part; returns its published output."""
 
     def make(inputs, parameters=PARAMETERS, key="corpus"):
-        writer = PartWriter(store=store, address=StageAddress(stage="corpus", key=key), part=PART)
-        result = corpus_part(Part(name=PART), inputs, writer, parameters)
-        record = writer.commit(result.account, result.metrics)
-        manifest = dataclasses.replace(
-            inputs["extract"].manifest, stage="corpus", key=key, parts=(record,), account=record.account
+        return publish_stage(
+            store, "corpus", [Part(name=PART)], lambda part, output: corpus_part(part, inputs, output, parameters), key
         )
-        return PublishedStage(store=store, manifest=manifest)
 
     return make
 

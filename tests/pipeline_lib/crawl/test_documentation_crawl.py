@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fastwarc.warc import ArchiveIterator as FastwarcIterator
+from published_stages import publish_stage
 from warcio.archiveiterator import ArchiveIterator as WarcioIterator
 
 from pipeline_lib.crawl.documentation import (
@@ -24,8 +25,7 @@ from pipeline_lib.crawl.documentation import (
 )
 from pipeline_lib.crawl.listing import sources_from_crawl
 from pipeline_lib.crawl.stage import crawl_part
-from storage.accounts import add_accounts
-from storage.manifests import Manifest, PartWriter, PublishedStage, StageAddress
+from storage.manifests import PartWriter, StageAddress
 from storage.store import Store
 
 MODULES = {
@@ -99,27 +99,13 @@ def installed(tmp_path, monkeypatch):
 
 def crawl(parameters, folder):
     """Run all parts of the crawl stage and publish it."""
-    store = Store(str(folder))
-    address = StageAddress(stage="crawl", key="k")
-    records = []
-    for part in documentation_parts(parameters):
-        writer = PartWriter(store=store, address=address, part=part.name)
-        result = crawl_part(part, {}, writer, parameters)
-        records.append(writer.commit(result.account, result.metrics))
-    manifest = Manifest(
-        stage="crawl",
+    return publish_stage(
+        Store(str(folder)),
+        "crawl",
+        documentation_parts(parameters),
+        lambda part, output: crawl_part(part, {}, output, parameters),
         key="k",
-        parameters={},
-        code_digest="",
-        libraries={},
-        inputs={},
-        parts=tuple(records),
-        account=add_accounts(record.account for record in records),
-        metrics={},
-        environment={},
-        seconds=0.0,
     )
-    return PublishedStage(store=store, manifest=manifest)
 
 
 def warc_files(stage):

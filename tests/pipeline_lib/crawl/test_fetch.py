@@ -8,11 +8,11 @@ import threading
 
 import fsspec
 import pytest
+from published_stages import publish_stage
 
 from pipeline_lib.crawl.fetching import FetchParameters, open_source
 from pipeline_lib.crawl.listing import SourceError, check_paths, list_sources
 from pipeline_lib.crawl.stage import fetch_part, fetch_parts
-from storage.manifests import Manifest, PartWriter, PublishedStage, StageAddress
 from storage.schemas import SOURCES
 from storage.store import Store
 
@@ -41,26 +41,10 @@ def crawl_folder(tmp_path):
 
 def fetch(sources, store, mode):
     """Run all parts of the fetch stage; the rows of its table and the published stage."""
-    address = StageAddress(stage="fetch", key="k")
-    records = []
-    for part in fetch_parts(sources):
-        writer = PartWriter(store=store, address=address, part=part.name)
-        result = fetch_part(part, {}, writer, FetchParameters(mode=mode))
-        records.append(writer.commit(result.account, result.metrics))
-    manifest = Manifest(
-        stage="fetch",
-        key="k",
-        parameters={},
-        code_digest="",
-        libraries={},
-        inputs={},
-        parts=tuple(records),
-        account=records[0].account,
-        metrics={},
-        environment={},
-        seconds=0.0,
+    parameters = FetchParameters(mode=mode)
+    stage = publish_stage(
+        store, "fetch", fetch_parts(sources), lambda part, output: fetch_part(part, {}, output, parameters), key="k"
     )
-    stage = PublishedStage(store=store, manifest=manifest)
     return [row for part in stage.part_names for row in stage.read("sources", part, SOURCES).to_pylist()], stage
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from published_stages import publish_stage, publish_tables
 
 from pipeline_lib.extract.parameters import ExtractParameters
 from pipeline_lib.extract.stage import extract_part
-from storage.accounts import Account
-from storage.manifests import Manifest, Part, PartRecord, PartWriter, PublishedStage, StageAddress
+from storage.manifests import Part, PartRecord, PublishedStage
 from storage.schemas import SOURCES
 from storage.store import Store
 
@@ -24,29 +24,14 @@ def extract(tmp_path) -> Callable[..., tuple[PartRecord, PublishedStage]]:
     def run(path: Path, **parameters):
         store = Store(str(tmp_path / "store"))
         source = {"warc_path": WARC_PATH, "url": str(path), "bytes": path.stat().st_size, "fingerprint": "x"}
-        writer = PartWriter(store=store, address=StageAddress(stage="fetch", key="k"), part=PART)
-        writer.table("sources", pa.Table.from_pylist([source], SOURCES), SOURCES)
-        fetched = published(store, "fetch", writer.commit(Account(documents_in=1, documents_out=1), {}))
-        output = PartWriter(store=store, address=StageAddress(stage="extract", key="k"), part=PART)
-        result = extract_part(Part(name=PART), {"fetch": fetched}, output, ExtractParameters(**parameters))
-        record = output.commit(result.account, result.metrics)
-        return record, published(store, "extract", record)
+        tables = {"sources": (pa.Table.from_pylist([source], SOURCES), SOURCES)}
+        inputs = {"fetch": publish_tables(store, "fetch", {PART: tables})}
+        stage = publish_stage(
+            store,
+            "extract",
+            [Part(name=PART)],
+            lambda part, output: extract_part(part, inputs, output, ExtractParameters(**parameters)),
+        )
+        return stage.manifest.parts[0], stage
 
     return run
-
-
-def published(store: Store, stage: str, record: PartRecord) -> PublishedStage:
-    manifest = Manifest(
-        stage=stage,
-        key="k",
-        parameters={},
-        code_digest="",
-        libraries={},
-        inputs={},
-        parts=(record,),
-        account=record.account,
-        metrics={},
-        environment={},
-        seconds=0.0,
-    )
-    return PublishedStage(store=store, manifest=manifest)

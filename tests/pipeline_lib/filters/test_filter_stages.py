@@ -1,17 +1,17 @@
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from published_stages import doc_id, document_row, publish_stage, publish_tables
 
 from pipeline_lib.filters.parameters import SIGNALS, FilterParameters, signal_parameters
 from pipeline_lib.filters.stage import judge_part, signals_part
 from pipeline_lib.survivors import Trail, read_survivors
 from storage.accounts import Account
-from storage.manifests import Manifest, Part, PartResult, PartWriter, PublishedStage, StageAddress
-from storage.schemas import DECISIONS, DOCUMENTS, EDITS, document_id, signals_schema
+from storage.manifests import Part, PartWriter, PublishedStage, StageAddress
+from storage.schemas import DECISIONS, DOCUMENTS, EDITS, signals_schema
 from storage.store import Store
 
 PART = Part(name="part-00000")
@@ -27,52 +27,14 @@ GOOD = "[1]\r\n".join(PROSE) + "\n\nWe use cookies to improve this site."
 HOSTILE = "\x00\u2028\u0301[1]{\x85" * 20
 
 
-def publish(store: Store, name: str, write: Callable[[PartWriter], PartResult]) -> PublishedStage:
-    writer = PartWriter(store=store, address=StageAddress(stage=name, key="k"), part=PART.name)
-    result = write(writer)
-    record = writer.commit(result.account, result.metrics)
-    manifest = Manifest(
-        stage=name,
-        key="k",
-        parameters={},
-        code_digest="",
-        libraries={},
-        inputs={},
-        parts=(record,),
-        account=result.account,
-        metrics=result.metrics,
-        environment={},
-        seconds=0.0,
-    )
-    return PublishedStage(store=store, manifest=manifest)
-
-
 def extracted(store: Store, texts: list[tuple[str, str, float]]) -> PublishedStage:
     """The extract stage with documents of text, language and score."""
     rows = [
-        {
-            "doc_id": document_id("crawl.warc.gz", offset),
-            "url": f"https://host.invalid/{offset}",
-            "host": "host.invalid",
-            "fetched_at": None,
-            "warc_path": "crawl.warc.gz",
-            "warc_offset": offset,
-            "warc_length": 1,
-            "mime": "text/html",
-            "charset": "utf-8",
-            "language": language,
-            "language_score": score,
-            "title": "",
-            "text": text,
-        }
-        for offset, (text, language, score) in enumerate(texts)
+        document_row(number, language=language, language_score=score, text=text)
+        for number, (text, language, score) in enumerate(texts)
     ]
-
-    def write(writer: PartWriter) -> PartResult:
-        writer.table("documents", pa.Table.from_pylist(rows, DOCUMENTS), DOCUMENTS)
-        return PartResult(account=Account(documents_in=len(rows), documents_out=len(rows)))
-
-    return publish(store, "extract", write)
+    documents = pa.Table.from_pylist(rows, DOCUMENTS)
+    return publish_tables(store, "extract", {PART.name: {"documents": (documents, DOCUMENTS)}})
 
 
 def filtered(
@@ -81,11 +43,12 @@ def filtered(
     """The stages extract, signals and judge."""
     store = Store(str(folder))
     extract = extracted(store, texts)
-    signals = publish(
-        store, "signals", lambda writer: signals_part(PART, {"extract": extract}, writer, signal_parameters(filters))
+    inputs = {"extract": extract}
+    signals = publish_stage(
+        store, "signals", [PART], lambda part, out: signals_part(part, inputs, out, signal_parameters(filters))
     )
-    judge = publish(
-        store, "judge", lambda writer: judge_part(PART, {"extract": extract, "signals": signals}, writer, filters)
+    judge = publish_stage(
+        store, "judge", [PART], lambda part, out: judge_part(part, {**inputs, "signals": signals}, out, filters)
     )
     return extract, signals, judge
 
@@ -110,7 +73,7 @@ def test_documents_in_are_documents_out_plus_dropped_by_reason(tmp_path: Path) -
         },
     )
     dropped = [row["doc_id"] for row in rows(judge, "decisions", DECISIONS)]
-    assert dropped == [document_id("crawl.warc.gz", offset) for offset in (1, 2, 3, 4)]
+    assert dropped == [doc_id(number) for number in (1, 2, 3, 4)]
     assert judge.manifest.metrics["broken"]["gopher_quality.too_few_words"] == 3
 
 

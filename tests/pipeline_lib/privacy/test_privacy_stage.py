@@ -1,29 +1,13 @@
-import dataclasses
-
 import pyarrow as pa
-import pytest
+from published_stages import publish_stage, publish_tables
 
 from pipeline_lib.privacy.parameters import PrivacyParameters
 from pipeline_lib.privacy.stage import privacy_part
 from pipeline_lib.survivors import Trail, read_survivors
-from storage.accounts import Account
-from storage.manifests import Manifest, Part, PartWriter, PublishedStage, StageAddress
+from storage.manifests import Part
 from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, EDITS
 from storage.store import Store
 
-EMPTY = Manifest(
-    stage="",
-    key="",
-    parameters={},
-    code_digest="",
-    libraries={},
-    inputs={},
-    parts=(),
-    account=Account(documents_in=0, documents_out=0),
-    metrics={},
-    environment={},
-    seconds=0.0,
-)
 TEXTS = {
     "a": "Cookies? Write to jane@acme.com or joe@acme.org.",
     "b": "Cookies? Nothing here.",
@@ -34,41 +18,32 @@ TEXTS = {
 CUT = len("Cookies? ")
 
 
-@pytest.fixture
-def publish(tmp_path):
-    store = Store(str(tmp_path / "store"))
-
-    def run(stage, work):
-        writer = PartWriter(store=store, address=StageAddress(stage=stage, key="by-hand"), part="part-00000")
-        result = work(writer)
-        account, metrics = (result.account, result.metrics) if result else (EMPTY.account, {})
-        record = writer.commit(account, metrics)
-        manifest = dataclasses.replace(EMPTY, stage=stage, key="by-hand", parts=(record,), account=account)
-        return PublishedStage(store=store, manifest=manifest)
-
-    return run
-
-
 def rows(schema, values):
     defaults = {
         field.name: 0 if pa.types.is_integer(field.type) or pa.types.is_floating(field.type) else ""
         for field in schema
         if not field.nullable
     }
-    return pa.Table.from_pylist([{**defaults, **value} for value in values], schema=schema), schema
+    return pa.Table.from_pylist([{**defaults, **value} for value in values], schema=schema)
 
 
-def test_surviving_documents_are_masked_where_the_edits_before_left_them(publish):
-    documents = rows(DOCUMENTS, [{"doc_id": doc_id, "text": text} for doc_id, text in TEXTS.items()])
+def test_surviving_documents_are_masked_where_the_edits_before_left_them(tmp_path):
+    store, part = Store(str(tmp_path / "store")), Part(name="part-00000")
+
+    def publish(stage, table, schema, values):
+        return publish_tables(store, stage, {part.name: {table: (rows(schema, values), schema)}})
+
+    documents = [{"doc_id": doc_id, "text": text} for doc_id, text in TEXTS.items()]
     cuts = [{"doc_id": doc_id, "end": CUT} for doc_id, text in TEXTS.items() if text.startswith("Cookies? ")]
     inputs = {
-        "extract": publish("extract", lambda out: out.table("documents", *documents)),
-        "signals": publish("signals", lambda out: out.table("edits", *rows(EDITS, cuts))),
-        "judge": publish("judge", lambda out: out.table("decisions", *rows(DECISIONS, [{"doc_id": "c"}]))),
-        "dedup": publish("dedup", lambda out: out.table("duplicates", *rows(DUPLICATES, [{"doc_id": "d"}]))),
+        "extract": publish("extract", "documents", DOCUMENTS, documents),
+        "signals": publish("signals", "edits", EDITS, cuts),
+        "judge": publish("judge", "decisions", DECISIONS, [{"doc_id": "c"}]),
+        "dedup": publish("dedup", "duplicates", DUPLICATES, [{"doc_id": "d"}]),
     }
-    part = Part(name="part-00000")
-    inputs["privacy"] = publish("privacy", lambda out: privacy_part(part, inputs, out, PrivacyParameters()))
+    inputs["privacy"] = publish_stage(
+        store, "privacy", [part], lambda part, output: privacy_part(part, inputs, output, PrivacyParameters())
+    )
 
     record = inputs["privacy"].manifest.parts[0]
     assert record.account.documents_in == record.account.documents_out == 3

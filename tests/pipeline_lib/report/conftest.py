@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from published_stages import document_row, publish_stage
 
 from pipeline_lib.corpus.statistics import describe
 from pipeline_lib.filters.conditions import Bound
 from pipeline_lib.filters.parameters import SIGNALS, FilterParameters
-from storage.accounts import Account, add_accounts
-from storage.manifests import Manifest, PartWriter, PublishedStage, StageAddress
+from storage.accounts import Account
+from storage.manifests import Part, PartResult, PartWriter, PublishedStage
 from storage.schemas import (
     CLUSTERS,
     CORPUS,
@@ -316,33 +317,23 @@ class _Publisher:
         files: Mapping[str, tuple[str, bytes]] | None = None,
     ) -> PublishedStage:
         """A stage of one part is `all`; a table named "duplicates part-00001" is written for that part."""
-        address = StageAddress(stage=stage, key=f"{stage}-key")
-        records = []
         names = PARTS if len(parts) > 1 else ("all",)
-        for at, (name, tables) in enumerate(zip(names, parts, strict=True)):
-            writer = PartWriter(store=self.store, address=address, part=name)
-            for table_name, (table, schema) in tables.items():
-                writer.table(table_name.split()[0], table, schema, part=(table_name.split()[1:] or [None])[0])
+        at = {name: number for number, name in enumerate(names)}
+
+        def work(part: Part, output: PartWriter) -> PartResult:
+            number = at[part.name]
+            for table_name, (table, schema) in parts[number].items():
+                output.table(table_name.split()[0], table, schema, part=(table_name.split()[1:] or [None])[0])
             for table_name, (file_name, content) in (files or {}).items():
-                with writer.file(table_name, file_name) as path:
+                with output.file(table_name, file_name) as path:
                     path.write_bytes(content)
-            records.append(writer.commit(accounts[at], (part_metrics[at] if part_metrics else metrics) or {}))
-        return PublishedStage(
-            store=self.store,
-            manifest=Manifest(
-                stage=stage,
-                key=address.key,
-                parameters=parameters or {},
-                code_digest="c0de" * 16,
-                libraries={},
-                inputs={"before": "key"},
-                parts=tuple(records),
-                account=add_accounts(record.account for record in records),
-                metrics=metrics or {},
-                environment={},
-                seconds=12.5,
-            ),
-        )
+            return PartResult(
+                account=accounts[number], metrics=(part_metrics[number] if part_metrics else metrics) or {}
+            )
+
+        published = publish_stage(self.store, stage, [Part(name=name) for name in names], work, f"{stage}-key")
+        manifest = replace(published.manifest, parameters=parameters or {}, code_digest="c0de" * 16, seconds=12.5)
+        return replace(published, manifest=manifest)
 
 
 def _drop(count: int, reasons: Sequence[str]) -> Account:
@@ -371,21 +362,18 @@ def _documents(part: str, count: int, generator: np.random.Generator, hostile: s
         elif row % 10 in (3, 7):
             text = f"{ADDRESS} {text}"
         rows.append(
-            {
-                "doc_id": document_id(f"{part}.warc.gz", row * 1000),
-                "url": f"https://{host}/reference/function-{row}.html{hostile}",
-                "host": host + hostile,
-                "fetched_at": datetime(2026, 11, 22, tzinfo=UTC),
-                "warc_path": f"{part}.warc.gz",
-                "warc_offset": row * 1000,
-                "warc_length": 900,
-                "mime": "text/html",
-                "charset": "utf-8",
-                "language": _LANGUAGES[row % len(_LANGUAGES)] + hostile,
-                "language_score": 0.9,
-                "title": f"function {row}{hostile}",
-                "text": text,
-            }
+            document_row(
+                row * 1000,
+                doc_id=document_id(f"{part}.warc.gz", row * 1000),
+                url=f"https://{host}/reference/function-{row}.html{hostile}",
+                host=host + hostile,
+                fetched_at=datetime(2026, 11, 22, tzinfo=UTC),
+                warc_path=f"{part}.warc.gz",
+                language=_LANGUAGES[row % len(_LANGUAGES)] + hostile,
+                language_score=0.9,
+                title=f"function {row}{hostile}",
+                text=text,
+            )
         )
     return pa.Table.from_pylist(rows, DOCUMENTS)
 
