@@ -139,6 +139,18 @@ CORPUS = _schema(
     [*DOCUMENTS, _field("cluster_id", pa.string()), _field("num_edits", pa.int32())],
 )
 
+# One row a scored document: two models' rows can be compared document by document.
+DOCUMENT_SCORES = _schema(
+    "document_scores",
+    1,
+    [
+        _field("doc_id", pa.string()),
+        _field("num_bytes", pa.int64()),
+        _field("num_tokens", pa.int64()),  # predicted ones: all but the first
+        _field("nats", pa.float64()),
+    ],
+)
+
 
 def signals_schema(signals: list[str]) -> pa.Schema:
     """`doc_id` and one float64 column a signal, in the given order."""

@@ -29,20 +29,9 @@ from model.model_files import DamagedModel, ModelDescription, read_decoder, read
 from model.sampling import SamplingParameters
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
-from storage.schemas import CORPUS, NAME_KEY, VERSION_KEY
+from storage.schemas import CORPUS, DOCUMENT_SCORES
 from storage.tables import DamagedFile
 from storage.token_shards import TokenizerIdentity, open_token_shard
-
-# One row a scored document: two models' rows can be compared document by document.
-DOCUMENT_SCORES = pa.schema(
-    [
-        pa.field("doc_id", pa.string(), nullable=False),
-        pa.field("num_bytes", pa.int64(), nullable=False),
-        pa.field("num_tokens", pa.int64(), nullable=False),  # predicted ones: all but the first
-        pa.field("nats", pa.float64(), nullable=False),
-    ],
-    metadata={NAME_KEY: b"document_scores", VERSION_KEY: b"1"},
-)
 
 
 class NothingToScore(ValueError):

@@ -58,7 +58,7 @@ class Tokenizer:
         if crossing or changed:
             raise ValueError(
                 "this SentencePiece model normalises text, or has pieces across spaces or line breaks"
-                f"{f' ({crossing[0]!r})' if crossing else ''}; train one with `gristmill train-tokenizer`"
+                f"{f' ({crossing[0]!r})' if crossing else ''}; use one that a run trained"
             )
 
     def encode(self, text: str) -> list[int]:

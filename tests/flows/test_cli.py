@@ -5,6 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from flows.cli import main
+
+
+def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "flows.cli", *arguments], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -22,24 +29,33 @@ import pytest
         (["run", "demo", "--store", "/proc/nowhere"], "/proc/nowhere"),
     ],
 )
-def test_a_wrong_request_is_refused_with_code_2(tmp_path: Path, arguments: list[str], complaint: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2, done.stderr
+def test_a_wrong_request_is_refused_with_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], complaint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # as `run` would, but not for the tests after this one
+    done = CliRunner().invoke(main, arguments)
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code == 2, done.stderr
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.rglob("stages"))
 
 
+def test_a_process_ends_with_that_code_and_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = in_a_process("run", "nonesuch")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("gristmill: no recipe 'nonesuch'")
+    assert "Traceback" not in done.stderr
+
+
 def test_recipe_prints_what_can_be_run_again(tmp_path: Path) -> None:
-    printed = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "recipe", "demo"], capture_output=True, text=True, check=True
-    ).stdout
+    printed = in_a_process("recipe", "demo")
+    assert printed.returncode == 0, printed.stderr
     path = tmp_path / "mine.yaml"
-    path.write_text(printed)
-    again = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "recipe", str(path)], capture_output=True, text=True, check=True
-    ).stdout
-    assert again == printed
-    assert "threshold: 0.8" in printed
+    path.write_text(printed.stdout)
+    again = CliRunner().invoke(main, ["recipe", str(path)])
+    assert again.exit_code == 0, again.stderr
+    assert again.stdout == printed.stdout
+    assert "threshold: 0.8" in printed.stdout
