@@ -410,7 +410,8 @@ def _print_summary(store: Store, run: Run, ui_url: str) -> None:
             f"model     {scores['val_bits_per_byte']:.3f} bits per byte of held-out text "
             f"(xz -9: {scores['xz_bits_per_byte']:.3f}, gzip -9: {scores['gzip_bits_per_byte']:.3f})"
         )
-    for sample in scores.get("samples", [])[:1]:
+    drawn = [sample for sample in scores.get("samples", []) if sample["choice"] == "drawn"]
+    for sample in drawn[:1]:
         click.echo(f"it wrote  {sample['prompt']}{sample['continuation']}")
     click.echo(f"report    {store.full_path(run.paths['report'])}")
     click.echo(f"UI        {ui_url}/runs/flow-run/{run.flow_run_id}")

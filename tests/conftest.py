@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from flows.compiled import keep_compiled_kernels
 
@@ -15,6 +16,9 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 # Before anything imports numba: a changed kernel must not meet old machine code.
 keep_compiled_kernels()
+# The first example of many a property compiles or loads something, and machines are busy: time is not what they test.
+settings.register_profile("gristmill", deadline=None)
+settings.load_profile("gristmill")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -250,3 +250,16 @@ def test_a_model_is_trained_scored_exported_and_answers(gristmill, tiny_crawl, p
 
     artifacts = httpx.post(f"{prefect_server}/artifacts/filter", json={}).json()
     assert {"funnel", "samples", "loss-curve", "scores", "report"} <= {artifact["key"] for artifact in artifacts}
+
+
+def test_a_real_crawl_is_read_judged_and_accounted_for(gristmill, shared_data) -> None:
+    listed = shared_data / "minicc/crawl-data/CC-MAIN-2025-00/warc.paths.gz"
+    goal = ("--set", "goal=corpus", "--set", "source.files=1")
+    done = gristmill(*arguments(listed, *goal, "--workers", "2"))
+    assert done.code == 0, done.err
+    stages = {stage["name"]: stage for stage in gristmill("show", "--json").json()["stages"]}
+    for stage in stages.values():
+        assert stage["documents_in"] == stage["documents_out"] + sum(stage["dropped"].values()), stage
+    assert stages["extract"]["documents_out"] > 500
+    assert {"language.other_language", "gopher_quality.too_few_words"} <= set(stages["judge"]["dropped"])
+    assert stages["dedup"]["dropped"]["exact_duplicate"] > 0
