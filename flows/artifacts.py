@@ -36,10 +36,10 @@ def show_run(session: Session, stages: Mapping[str, PublishedStage]) -> None:
     )
     if "train" in stages:
         with stages["train"].local_file("log") as log:
-            picture = base64.b64encode(loss_chart_png(read_log(log))).decode()
+            picture = loss_chart_png(read_log(log))
         create_image_artifact(
             key="loss-curve",
-            image_url=f"data:image/png;base64,{picture}",
+            image_url=_picture_url(session, "loss-curve.png", picture),
             description=f"Training and validation loss of {run.run_id}.",
         )
     if "evaluate" in stages:
@@ -54,6 +54,15 @@ def show_run(session: Session, stages: Mapping[str, PublishedStage]) -> None:
         )
     else:
         create_markdown_artifact(key="report", markdown=f"The report of {run.run_id} is at `{report}`.")
+
+
+def _picture_url(session: Session, name: str, picture: bytes) -> str:
+    """Where Prefect's pages find a picture: beside the report, or in the address itself where nothing serves that."""
+    path = f"runs/{session.run.run_id}/{name}"
+    session.store.publish_bytes(path, picture)
+    if session.pages_url is not None:
+        return f"{session.pages_url}/{session.run.run_id}/{name}"
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
 def _scores(metrics: Mapping[str, Any]) -> str:

@@ -220,7 +220,7 @@ def test_why_tells_the_fate_of_every_kind_of_page(undisturbed) -> None:
 
     kept = fate("site0.invalid/0.html")
     assert kept["split"] in ("train", "validation")
-    assert kept["signals"]["num_chars"] > 1000
+    assert kept["signals"]["num_chars"] > 500
     assert fate("https://site0.invalid/gone-0")["reason"] == "status_404"
     assert fate("https://site2.invalid/5.html")["decision"]["rule"] == "language.low_score"
     assert {edit["rule"] for edit in fate("https://site0.invalid/6.html")["edits"]}
