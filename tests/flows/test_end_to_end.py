@@ -16,6 +16,8 @@ import pytest
 from command import Command
 from tiny_crawl import CRAWL, NUM_FILES, PAGES_PER_FILE
 
+from flows.server import stop_server
+
 TOKENS = (
     "--set", "goal=tokens", "--set", "tokenizer.vocab_size=400", "--set", "corpus.validation_ratio=0.2",
 )  # fmt: skip
@@ -182,6 +184,7 @@ def small_disk(gristmill) -> Iterator[Callable[[str], None]]:
             pytest.skip("needs the right to mount a small file system")
 
     yield mount
+    stop_server(gristmill.store / "prefect")  # while its record is still there
     subprocess.run(["umount", str(gristmill.store)], capture_output=True, check=False)
 
 
