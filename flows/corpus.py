@@ -23,6 +23,7 @@ from storage.manifests import Part, PublishedStage
 Stages = Mapping[str, PublishedStage]
 
 _READING = ("fastwarc", "resiliparse", "trafilatura", "lxml", "py3langid", "chardet", "pyarrow")
+_COUNTING = ("numba", "numpy", "pyarrow")
 _RENDERING = ("warcio", "docutils", "markdown-it-py", "jinja2")
 
 
@@ -86,7 +87,7 @@ def judge(session: Session, recipe: Recipe, documents: Stages) -> Stages:
             parts=same_parts(extracted),
             parameters=signal_parameters(recipe.filters),
             inputs={"extract": extracted},
-            libraries=("numba", "numpy", "pyarrow"),
+            libraries=_COUNTING,
             continues="extract",
         ),
     )
@@ -116,7 +117,7 @@ def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
             parts=same_parts(judged["extract"]),
             parameters=recipe.dedup.signatures(),
             inputs=inputs,
-            libraries=("numba", "numpy", "pyarrow"),
+            libraries=_COUNTING,
             continues="judge",
         ),
     )
@@ -128,7 +129,7 @@ def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
             parts=[Part(name="all")],
             parameters=recipe.dedup,
             inputs={**inputs, "signatures": signatures},
-            libraries=("numba", "numpy", "pyarrow"),
+            libraries=_COUNTING,
             continues="signatures",
         ),
     )
@@ -144,7 +145,7 @@ def mask_private_data(session: Session, recipe: Recipe, unique: Stages) -> Stage
             parts=same_parts(unique["extract"]),
             parameters=recipe.privacy,
             inputs={name: unique[name] for name in ("extract", "signals", "judge", "dedup")},
-            libraries=("numba", "numpy", "pyarrow"),
+            libraries=_COUNTING,
             continues="dedup",
         ),
     )
@@ -161,7 +162,7 @@ def materialise(session: Session, recipe: Recipe, masked: Stages) -> Stages:
             parts=same_parts(masked["extract"]),
             parameters=recipe.corpus,
             inputs={name: masked[name] for name in ("extract", "signals", "judge", "dedup", "privacy")},
-            libraries=("numba", "numpy", "pyarrow"),
+            libraries=_COUNTING,
             continues="privacy",
         ),
     )

@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,7 +47,6 @@ class RunSettings:
     store_url: str
     runner: RunnerName = "processes"
     workers: int = field(default_factory=default_workers)
-    run_id: str | None = None
     pages_url: str | None = None  # where the report page can be read in a browser
 
 
@@ -89,7 +88,7 @@ def open_session(recipe: Recipe, settings: RunSettings, flow_run_id: str | None)
     store = Store(settings.store_url)
     now = datetime.now(UTC)
     run = Run(
-        run_id=settings.run_id or new_run_id(recipe.name, now),
+        run_id=new_run_id(recipe.name, now),
         recipe_name=recipe.name,
         recipe=recipe.model_dump(mode="json"),
         recipe_digest=recipe.digest(),
@@ -98,7 +97,7 @@ def open_session(recipe: Recipe, settings: RunSettings, flow_run_id: str | None)
         pid=os.getpid(),
         flow_run_id=flow_run_id,
         environment=describe_environment(_LIBRARIES),
-        settings={name: value for name, value in asdict(settings).items() if name in ("runner", "workers")},
+        settings={"runner": settings.runner, "workers": settings.workers},
     )
     save_run(store, run)
     session = Session(

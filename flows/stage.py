@@ -8,7 +8,7 @@ is named and made again.
 import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from prefect import get_run_logger, task
@@ -292,13 +292,8 @@ def _with_parts(manifest: Manifest, parts: Sequence[PartRecord], stage: Stage) -
                 f"stage {stage.name} took {account.documents_in} {account.unit_in}, "
                 f"but {stage.continues} gave {given.documents_out} {given.unit_out}"
             )
-    return Manifest(
-        stage=manifest.stage,
-        key=manifest.key,
-        parameters=manifest.parameters,
-        code_digest=manifest.code_digest,
-        libraries=manifest.libraries,
-        inputs=manifest.inputs,
+    return replace(
+        manifest,
         parts=tuple(parts),
         account=account,
         metrics=dict(parts[0].metrics) if len(parts) == 1 else {},

@@ -11,25 +11,21 @@ from pydantic import ValidationError
 
 from flows.recipe import Recipe
 from pipeline_lib.filters.conditions import Bound, Condition
+from pipeline_lib.filters.parameters import SIGNALS
 from storage.manifests import PublishedStage, open_stage
 from storage.runs import Run
-from storage.schemas import CLUSTERS, CORPUS, DECISIONS, DOCUMENTS, DUPLICATES, EDITS, REJECTED_RECORDS
+from storage.schemas import (
+    CLUSTERS,
+    CORPUS,
+    DECISIONS,
+    DOCUMENTS,
+    DUPLICATES,
+    EDITS,
+    REJECTED_RECORDS,
+    signals_schema,
+)
 from storage.store import Store
 from storage.wrong_request import WrongRequest
-
-_FOUND_COLUMNS = (
-    "doc_id",
-    "url",
-    "fetched_at",
-    "warc_path",
-    "warc_offset",
-    "warc_length",
-    "mime",
-    "charset",
-    "language",
-    "language_score",
-    "title",
-)
 
 _ABOUT_CAPTURES = ("request", "metadata", "warcinfo")  # records that belong to a capture and are none
 
@@ -47,7 +43,7 @@ def fate_of(url: str, store: Store, run: Run) -> list[dict[str, Any]]:
     for part in stages["extract"].part_names:
         refused = _rows_of(stages["extract"], "rejected", part, REJECTED_RECORDS, url)
         captures += [row for row in refused if row["record_type"] not in _ABOUT_CAPTURES]
-        for row in _rows_of(stages["extract"], "documents", part, DOCUMENTS, url, _FOUND_COLUMNS):
+        for row in _rows_of(stages["extract"], "documents", part, DOCUMENTS, url):
             captures.append(_fate(row, part, stages, conditions))
     return captures
 
@@ -114,19 +110,24 @@ def _conditions(run: Run) -> tuple[Condition, ...]:
 
 def _asked(conditions: Sequence[Condition], signals: Mapping[str, Any], row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every rule with the document's value beside its line, whether or not an earlier rule had decided already."""
+    measured = {**row, **signals}
+    answers = pl.DataFrame([measured]).select(each.broken().alias(each.rule) for each in conditions).row(0, named=True)
     asked = []
     for condition in conditions:
         if isinstance(condition, Bound):
-            value = signals[condition.signal]
-            sides = {"<": value < condition.threshold, "<=": value <= condition.threshold}
-            broken = sides.get(condition.comparison, value > condition.threshold)
+            value = measured[condition.signal]
             line = f"{condition.signal} {condition.comparison} {_number(condition.threshold)}"
         else:
-            value = row[condition.column]
-            broken = value not in condition.allowed
+            value = measured[condition.column]
             line = f"{condition.column} not one of {', '.join(condition.allowed)}"
         asked.append(
-            {"rule": condition.rule, "value": value, "threshold": condition.threshold, "drops": line, "broken": broken}
+            {
+                "rule": condition.rule,
+                "value": value,
+                "threshold": condition.threshold,
+                "drops": line,
+                "broken": answers[condition.rule],
+            }
         )
     return asked
 
@@ -137,11 +138,10 @@ def _fate(
     doc_id = row["doc_id"]
     fate: dict[str, Any] = {**row, "part": part, "edits": []}
     fate["fetched_at"] = row["fetched_at"].isoformat() if row["fetched_at"] is not None else None
-    text = _by_id(stages["extract"], "documents", part, DOCUMENTS, doc_id, ["text"])[0]["text"]
-    fate["text_characters"] = len(text)
+    fate["text_characters"] = len(fate.pop("text"))
     if "signals" in stages:
-        signals = _signals_row(stages["signals"], part, doc_id)
-        fate["signals"] = {name: value for name, value in signals.items() if name != "doc_id"}
+        (fate["signals"],) = _by_id(stages["signals"], "signals", part, signals_schema(list(SIGNALS)), doc_id)
+        del fate["signals"]["doc_id"]
         fate["edits"] += _edits(stages["signals"], "signals", part, doc_id)
     if "judge" in stages:
         fate["rules"] = _asked(conditions, fate["signals"], row)
@@ -164,15 +164,13 @@ def _fate(
     return fate
 
 
-def _rows_of(
-    stage: PublishedStage, table: str, part: str, schema: pa.Schema, url: str, columns: tuple[str, ...] | None = None
-) -> list[dict[str, Any]]:
+def _rows_of(stage: PublishedStage, table: str, part: str, schema: pa.Schema, url: str) -> list[dict[str, Any]]:
     urls = stage.read(table, part, schema, ["url"])["url"].to_pylist()
     wanted = _plain(url)
     rows = [row for row, found in enumerate(urls) if found is not None and _plain(found) == wanted]
     if not rows:
         return []
-    found_rows: list[dict[str, Any]] = stage.read(table, part, schema, columns).take(pa.array(rows)).to_pylist()
+    found_rows: list[dict[str, Any]] = stage.read(table, part, schema).take(pa.array(rows)).to_pylist()
     return found_rows
 
 
@@ -184,23 +182,12 @@ def _plain(url: str) -> str:
     return f"{host}{split.path.rstrip('/')}{query}"
 
 
-def _by_id(
-    stage: PublishedStage, table: str, part: str, schema: pa.Schema, doc_id: str, columns: list[str] | None = None
-) -> list[dict[str, Any]]:
+def _by_id(stage: PublishedStage, table: str, part: str, schema: pa.Schema, doc_id: str) -> list[dict[str, Any]]:
     if not stage.has(table, part):
         return []
-    wanted = None if columns is None else ["doc_id", *columns]
-    found = stage.read(table, part, schema, wanted)
+    found = stage.read(table, part, schema)
     rows: list[dict[str, Any]] = found.filter(pc.equal(found["doc_id"], doc_id)).to_pylist()
     return rows
-
-
-def _signals_row(stage: PublishedStage, part: str, doc_id: str) -> dict[str, Any]:
-    record = stage.record("signals", part)
-    with stage.store.local_copy(f"{stage.manifest.address.folder}/{record.path}") as local:
-        found = pl.scan_parquet(local).filter(pl.col("doc_id") == doc_id).collect()
-    row: dict[str, Any] = found.to_dicts()[0]
-    return row
 
 
 def _edits(stage: PublishedStage, name: str, part: str, doc_id: str) -> list[dict[str, Any]]:
