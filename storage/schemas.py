@@ -84,12 +84,14 @@ DECISIONS = _schema(
 )
 
 # One row an edit: the bytes [start, end) of the UTF-8 text that the step was given become `replacement`.
-# Rows of a document stand together, ordered by start, and never overlap.
+# Where several editors follow each other, positions are in the text as the steps before left it. Rows of a document
+# and step stand together, ordered by start, and never overlap.
 EDITS = _schema(
     "edits",
-    1,
+    2,
     [
         _field("doc_id", pa.string()),
+        _field("step", pa.int32()),  # 0 for the first editor of a stage
         _field("rule", pa.string()),
         _field("start", pa.int64()),
         _field("end", pa.int64()),

@@ -65,8 +65,10 @@ def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = No
     try:
         found = pq.read_schema(path)
         check_schema(found, schema, str(path))
-        # pre_buffer's threads would outnumber ours: parts are already read in parallel
-        return pq.read_table(path, columns=None if columns is None else list(columns), page_checksum_verification=True)
+        # not pq.read_table: that goes through pyarrow.dataset, whose import takes most of a second
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            wanted = found.names if columns is None else list(columns)
+            return file.read(columns=wanted).select(wanted)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # names of a damaged footer are no UTF-8

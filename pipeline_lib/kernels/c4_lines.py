@@ -1,12 +1,14 @@
 """C4's line rules: which lines of a text stay, and the edits that leave just those, without citations.
 
-Lines are those of `str.splitlines`, each without whitespace at its ends. The rules and their order are datatrove's
-(`C4QualityFilter`): too long a word, (citations are cut out,) no end mark, too few words, JavaScript, policy phrases.
-Whether the page holds "lorem ipsum" or `{` is seen on lines that got as far as that test.
+Lines are those of `str.splitlines`, each without whitespace at its ends. The rules and their order are those of
+TensorFlow Datasets (`text/c4_utils.py`) and datatrove (`C4QualityFilter`): too long a word, (citations are cut out,) no
+end mark, too few words, JavaScript, policy phrases. Whether the page holds "lorem ipsum" or `{` is seen on lines that
+got as far as that test. The two differ in the end marks, and in whether words are counted before citations are cut out
+(datatrove) or after; Dolma (`taggers/c4.py`) lets lines end in `...`. Defaults are datatrove's.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,16 @@ from numba import njit
 
 from pipeline_lib.kernels.arrow import Bytes, Offsets
 from pipeline_lib.kernels.unicode_tables import DECIMAL, SPACE, Classes, character_classes
-from pipeline_lib.kernels.utf8 import code_point_at, frozen, line_at, skip_space, skip_space_back
+from pipeline_lib.kernels.utf8 import (
+    code_point_at,
+    code_point_before,
+    frozen,
+    line_at,
+    load_8_bytes,
+    skip_space,
+    skip_space_back,
+    store_8_bytes,
+)
 
 EDIT_RULES = (
     "c4.whitespace",  # at the ends of lines and of the text, and other line breaks than \n
@@ -33,7 +44,6 @@ _BRACKET = 0x5B
 _CLOSING_BRACKET = 0x5D
 _CURLY_BRACKET = 0x7B
 _DOT = 0x2E
-_OTHER_END_MARKS = (0x3F, 0x21, 0x22, 0x27)  # ? ! " '
 
 # None of the phrases has a character that lower-casing makes of another than A-Z, but for k (U+212A, the Kelvin sign).
 _LOREM_IPSUM = np.frombuffer(b"lorem ipsum", np.uint8)
@@ -44,8 +54,17 @@ _COOKIE_POLICY = np.frombuffer(b"cookie policy", np.uint8)
 _USES_COOKIES = np.frombuffer(b"uses cookies", np.uint8)
 _USE_OF_COOKIES = np.frombuffer(b"use of cookies", np.uint8)
 _USE_COOKIES = np.frombuffer(b"use cookies", np.uint8)
+# The first three letters of each, as one number.
+_USE, _TER, _PRI, _COO, _LOR, _JAV = (
+    int.from_bytes(letters, "little") for letters in (b"use", b"ter", b"pri", b"coo", b"lor", b"jav")
+)
 _EDIT = np.frombuffer(b"[edit]", np.uint8)
 _CITATION_NEEDED = np.frombuffer(b"[citation needed]", np.uint8)
+
+_LOWEST_BITS = np.uint64(0x0101010101010101)
+_UPPERMOST_BITS = np.uint64(0x8080808080808080)
+_BRACKETS = np.uint64(_BRACKET) * _LOWEST_BITS
+_KELVIN_BYTES = np.uint64(0xE2) * _LOWEST_BITS  # the first byte of U+212A
 
 _HAS_LOREM_IPSUM, _HAS_JAVASCRIPT, _HAS_POLICY, _HAS_CURLY_BRACKET = 1, 2, 4, 8
 
@@ -68,7 +87,10 @@ class _Rules(NamedTuple):
     max_word_chars: int  # below 0: no such rule; so with min_words
     remove_citations: bool
     require_end_mark: bool
+    end_marks: npt.NDArray[np.int64]  # code points
+    ellipsis_ends_line: bool
     min_words: int
+    words_after_citations: bool
     remove_javascript: bool
     remove_policy: bool
 
@@ -101,13 +123,25 @@ def line_edits(
     min_words: int | None,
     remove_javascript: bool,
     remove_policy: bool,
+    end_marks: str = ".?!\"'",
+    ellipsis_ends_line: bool = False,
+    words_after_citations: bool = False,
 ) -> LineEdits:
-    """The edits that leave the kept lines joined by `\\n`, without whitespace at the ends; None: no such rule."""
+    """The edits that leave the kept lines joined by `\\n`, without whitespace at the ends; None: no such rule.
+
+    Args:
+        end_marks: the characters that a line may end with where `require_end_mark`.
+        ellipsis_ends_line: whether it may also end with `...`, which is none of TFDS's and datatrove's.
+        words_after_citations: whether `min_words` counts what is left without citations.
+    """
     data, offsets = frozen(data, offsets)
     rules = _Rules(
         max_word_chars=-1 if max_word_chars is None else max_word_chars,
         remove_citations=remove_citations,
         require_end_mark=require_end_mark,
+        end_marks=np.array([ord(mark) for mark in end_marks], np.int64),
+        ellipsis_ends_line=ellipsis_ends_line,
+        words_after_citations=words_after_citations,
         min_words=-1 if min_words is None else min_words,
         remove_javascript=remove_javascript,
         remove_policy=remove_policy,
@@ -234,8 +268,10 @@ def _judge_line(
     if 0 <= rules.max_word_chars < longest_word:
         return _LONG_WORD, False, False, False
     folded_end = _fold_line(data, start, end, classes, rules.remove_citations, folded)
-    if rules.require_end_mark and not _ends_with_mark(folded, folded_end):
+    if rules.require_end_mark and not _ends_with_mark(folded, folded_end, rules.end_marks, rules.ellipsis_ends_line):
         return _NO_END_MARK, False, False, False
+    if rules.words_after_citations:
+        num_words, _ = _measure_words(folded, 0, folded_end, classes)
     if num_words < rules.min_words:
         return _TOO_FEW_WORDS, False, False, False
     found = _find_phrases(folded, folded_end)
@@ -301,15 +337,22 @@ def _measure_words(data: Bytes, start: int, end: int, classes: Classes) -> tuple
     num_words = longest = word_chars = 0
     i = start
     while i < end:
-        code_point, width = code_point_at(data, i)
+        byte = data[i]
+        if byte & 0xC0 == 0x80:  # within a character
+            i += 1
+            continue
+        code_point: Any = np.int64(byte)  # int64 to numba, and to mypy what int is
+        if byte >= 0x80:
+            code_point, _ = code_point_at(data, i)
         if classes[code_point] & SPACE:
+            num_words += word_chars > 0
+            longest = max(longest, word_chars)
             word_chars = 0
         else:
-            num_words += word_chars == 0
             word_chars += 1
-            longest = max(longest, word_chars)
-        i += width
-    return num_words, longest
+        i += 1
+    num_words += word_chars > 0
+    return num_words, max(longest, word_chars)
 
 
 @njit(nogil=True, cache=True)
@@ -378,6 +421,13 @@ def _fold_line(data: Bytes, start: int, end: int, classes: Classes, remove_citat
     target = 0
     i = start
     while i < end:
+        if i + 8 <= end:
+            eight = load_8_bytes(data, i)
+            if not _has_byte(eight, _BRACKETS) and not _has_byte(eight, _KELVIN_BYTES):
+                store_8_bytes(folded, target, _lower_8_bytes(eight))
+                target += 8
+                i += 8
+                continue
         byte = data[i]
         if byte == _BRACKET and remove_citations:
             after = _citation_end(data, i, end, classes)
@@ -396,43 +446,64 @@ def _fold_line(data: Bytes, start: int, end: int, classes: Classes, remove_citat
 
 
 @njit(nogil=True, cache=True)
+def _has_byte(eight: np.uint64, repeated: np.uint64) -> bool:
+    """Whether one of eight bytes is the byte that `repeated` holds eight times."""
+    zero = eight ^ repeated
+    return bool((zero - _LOWEST_BITS) & ~zero & _UPPERMOST_BITS != 0)
+
+
+@njit(nogil=True, cache=True)
+def _lower_8_bytes(eight: np.uint64) -> np.uint64:
+    """Eight bytes with A-Z in lower case; others, those of longer characters too, as they are."""
+    low = eight & ~_UPPERMOST_BITS
+    from_a = low + (np.uint64(0x80 - 0x41) * _LOWEST_BITS)  # the upper bit of each says whether it is A or more
+    beyond_z = low + (np.uint64(0x80 - 0x5B) * _LOWEST_BITS)
+    return eight | ((from_a & ~beyond_z & ~eight & _UPPERMOST_BITS) >> np.uint64(2))
+
+
+@njit(nogil=True, cache=True)
 def _find_phrases(folded: Bytes, end: int) -> int:
     """Which of the phrases a folded line holds, as bits."""
     found = 0
-    for i in range(end):
-        byte = folded[i]
-        if byte == _CURLY_BRACKET:
+    next_two: Any = 0  # the bytes behind position i, the first lowest; a call for each candidate letter would cost more
+    for i in range(end - 1, -1, -1):
+        three = np.int64(folded[i]) | next_two << 8
+        next_two = three & 0xFFFF
+        if three & 0xFF == _CURLY_BRACKET:
             found |= _HAS_CURLY_BRACKET
-        elif byte == 0x75:  # u
+        elif three == _USE:
             if (
                 _starts_with(folded, i, end, _USE_COOKIES)
                 or _starts_with(folded, i, end, _USES_COOKIES)
                 or _starts_with(folded, i, end, _USE_OF_COOKIES)
             ):
                 found |= _HAS_POLICY
-        elif byte == 0x74:  # t
+        elif three == _TER:
             if _starts_with(folded, i, end, _TERMS_OF_USE):
                 found |= _HAS_POLICY
-        elif byte == 0x70:  # p
+        elif three == _PRI:
             if _starts_with(folded, i, end, _PRIVACY_POLICY):
                 found |= _HAS_POLICY
-        elif byte == 0x63:  # c
+        elif three == _COO:
             if _starts_with(folded, i, end, _COOKIE_POLICY):
                 found |= _HAS_POLICY
-        elif byte == 0x6C:  # l
+        elif three == _LOR:
             if _starts_with(folded, i, end, _LOREM_IPSUM):
                 found |= _HAS_LOREM_IPSUM
-        elif byte == 0x6A and _starts_with(folded, i, end, _JAVASCRIPT_PHRASE):  # j
+        elif three == _JAV and _starts_with(folded, i, end, _JAVASCRIPT_PHRASE):
             found |= _HAS_JAVASCRIPT
     return found
 
 
 @njit(nogil=True, cache=True)
-def _ends_with_mark(folded: Bytes, end: int) -> bool:
-    """Whether a line ends in `.`, `?`, `!`, `"` or `'`, and not in `...`."""
+def _ends_with_mark(folded: Bytes, end: int, end_marks: npt.NDArray[np.int64], ellipsis_ends_line: bool) -> bool:
+    """Whether a folded line ends in one of the marks, and not in `...` unless that is allowed."""
     if end == 0:
         return False
-    last = folded[end - 1]
-    if last == _DOT:
-        return not (end >= 3 and folded[end - 2] == _DOT and folded[end - 3] == _DOT)
-    return last in _OTHER_END_MARKS
+    last, _ = code_point_before(folded, end)
+    if last == _DOT and end >= 3 and folded[end - 2] == _DOT and folded[end - 3] == _DOT and not ellipsis_ends_line:
+        return False
+    for mark in end_marks:  # noqa: SIM110 (numba compiles no generator expressions)
+        if last == mark:
+            return True
+    return False

@@ -15,7 +15,7 @@ from pipeline_lib.kernels.utf8 import (
     count_chars,
     find_or_insert,
     frozen,
-    hash_bytes,
+    hash_line,
     line_at,
     skip_space,
     skip_space_back,
@@ -116,16 +116,14 @@ def _shape_lines(
         clear_table(keys, mask)
         num_lines = num_end_marks = num_short = repeated_chars = num_chars = 0
         while start < text_end:
-            end = start
-            while end < text_end and data[end] != _NEWLINE:
-                end += 1
+            line_hash, end = hash_line(data, start, text_end)
             line_chars = count_chars(data, start, end)
             num_chars += line_chars
             if skip_space(data, start, end, classes) < end:
                 last, _ = code_point_before(data, end)
                 num_end_marks += classes[last] & END_MARK != 0
                 num_short += line_chars <= short_line_chars
-                if find_or_insert(keys, values, mask, hash_bytes(data, start, end), num_lines) != num_lines:
+                if find_or_insert(keys, values, mask, line_hash, num_lines) != num_lines:
                     repeated_chars += line_chars
                 num_lines += 1
             start = end + 1

@@ -14,11 +14,12 @@ import numpy.typing as npt
 from numba import njit
 
 from pipeline_lib.kernels.arrow import Bytes, Offsets
-from pipeline_lib.kernels.unicode_tables import ALPHABETIC, END_MARK, PUNCTUATION, Classes, character_classes
-from pipeline_lib.kernels.utf8 import code_point_at, code_point_before, frozen, skip_space, skip_word
+from pipeline_lib.kernels.unicode_tables import ALPHABETIC, END_MARK, PUNCTUATION, SPACE, Classes, character_classes
+from pipeline_lib.kernels.utf8 import code_point_at, frozen
 
 _NEWLINE = 0x0A
 _DOT = 0x2E
+_NONE = -1
 _CLOSING = (0x22, 0x27, 0x29, 0x5D, 0x7D, 0xBB, 0x2019, 0x201D)  # " ' ) ] } » ’ ”
 
 
@@ -32,62 +33,49 @@ def count_sentences(data: Bytes, offsets: Offsets) -> npt.NDArray[np.int64]:
 @njit(nogil=True, cache=True)
 def _count_sentences(data: Bytes, offsets: Offsets, classes: Classes, counts: npt.NDArray[np.int64]) -> None:
     for text in range(offsets.shape[0] - 1):
-        end = offsets[text + 1]
-        i = skip_space(data, offsets[text], end, classes)
-        num_sentences = int(i < end)
-        ended = False
-        while i < end:
-            word_end = skip_word(data, i, end, classes)
-            if _shows_more_than_punctuation(data, i, word_end, classes):
-                num_sentences += ended
-                ended = False
-            ended = ended or _ends_sentence(data, i, word_end, classes)
-            i = skip_space(data, word_end, end, classes)
-            if i < end and _has_newline(data, word_end, i):
-                num_sentences += 1
-                ended = False
+        i, end = offsets[text], offsets[text + 1]
+        num_sentences = 0
+        ended = False  # the line has ended a sentence, and shown no word since
+        new_line = True
+        in_word = plain = False
+        last = before = before_that = _NONE  # of the word: last character but closing ones, and the two before that
+        previous = previous_but_one = _NONE  # characters of the word, closing ones too
+        while i <= end:
+            code_point, width = _NEWLINE, 1
+            if i < end:
+                code_point, width = code_point_at(data, i)
+            i += width
+            kind = classes[code_point]
+            if not kind & SPACE:
+                if not in_word:
+                    in_word, plain = True, False
+                    last = before = before_that = previous = previous_but_one = _NONE
+                plain = plain or not kind & PUNCTUATION
+                if code_point not in _CLOSING:
+                    last, before, before_that = code_point, previous, previous_but_one
+                previous, previous_but_one = code_point, previous
+                continue
+            if in_word:
+                in_word = False
+                if new_line or (ended and plain):
+                    num_sentences += 1
+                    ended = False
+                new_line = False
+                ended = ended or _ends_sentence(last, before, before_that, classes)
+            if code_point == _NEWLINE:
+                new_line, ended = True, False
         counts[text] = num_sentences
 
 
 @njit(nogil=True, cache=True)
-def _has_newline(data: Bytes, start: int, end: int) -> bool:
-    for i in range(start, end):  # noqa: SIM110 (numba compiles no generator expressions)
-        if data[i] == _NEWLINE:
-            return True
-    return False
-
-
-@njit(nogil=True, cache=True)
-def _shows_more_than_punctuation(data: Bytes, start: int, end: int, classes: Classes) -> bool:
-    while start < end:
-        code_point, width = code_point_at(data, start)
-        if not classes[code_point] & PUNCTUATION:
-            return True
-        start += width
-    return False
-
-
-@njit(nogil=True, cache=True)
-def _ends_sentence(data: Bytes, start: int, end: int, classes: Classes) -> bool:
-    """Whether the word [start, end) ends a sentence if another follows."""
-    last, width = code_point_before(data, end)
-    while last in _CLOSING:
-        end -= width
-        if end == start:
-            return False
-        last, width = code_point_before(data, end)
-    if not classes[last] & END_MARK:
+def _ends_sentence(last: int, before: int, before_that: int, classes: Classes) -> bool:
+    """Whether a word ends a sentence if another follows; by its last character but closing ones, and those before."""
+    if last == _NONE or not classes[last] & END_MARK:
         return False
-    end -= width
-    if last != _DOT or end == start:
+    if last != _DOT or before == _NONE:
         return True
-    before, width = code_point_before(data, end)
     if before == _DOT:
         return False
-    end -= width
     if not classes[before] & ALPHABETIC:
         return True
-    if end == start:
-        return False
-    before_letter, _ = code_point_before(data, end)
-    return not classes[before_letter] & PUNCTUATION
+    return before_that != _NONE and not classes[before_that] & PUNCTUATION

@@ -9,8 +9,7 @@ word to word. All depend on the text alone. They are no defence against someone 
 two of a million different shingles agree with odds of 1 in 30 million, two of 10^12 different texts with odds of
 1 in 10^14.
 
-All kernels that hash text stand in this file: numba caches a kernel by the file it stands in, and would not see a
-change in another one that it calls.
+A change of what is hashed, or of `utf8.mix`, changes the values that stores hold.
 """
 
 import numpy as np
@@ -19,6 +18,7 @@ from numba import njit
 
 from pipeline_lib.kernels.arrow import Bytes, Offsets
 from pipeline_lib.kernels.fold_tables import DIGIT, LETTER, SEPARATOR, SEQUENCE, SOLO, FoldTables
+from pipeline_lib.kernels.utf8 import mix
 
 Hashes = npt.NDArray[np.uint64]
 Values = npt.NDArray[np.uint32]
@@ -31,8 +31,7 @@ _BATCH = 512  # words or shingles at a time: what the inner loops touch stays in
 _CHARACTER = np.uint64(0x9E3779B97F4A7C15)
 _WORD = np.uint64(0xFF51AFD7ED558CCD)
 _HIGH, _LOW = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_MIX = np.uint64(0xC4CEB9FE1A85EC53)
-_SHIFT_23, _SHIFT_29, _SHIFT_32, _SHIFT_33, _SHIFT_41 = (np.uint64(bits) for bits in (23, 29, 32, 33, 41))
+_SHIFT_23, _SHIFT_32, _SHIFT_41 = (np.uint64(bits) for bits in (23, 32, 41))
 _FINALIZE_1, _FINALIZE_2 = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
 _SHIFT32_13, _SHIFT32_16 = np.uint32(13), np.uint32(16)
 
@@ -94,12 +93,12 @@ def fingerprint(
                 at = at + 1 if at + 1 < ngram else 0
                 total += 1
                 if total >= ngram:
-                    batch[filled] = np.uint32(_mix(rolled) >> _SHIFT_32)
+                    batch[filled] = np.uint32(mix(rolled) >> _SHIFT_32)
                     filled += 1
             _lower(signature, batch, filled, factors, summands)
         num_shingles[i] = max(0, total - ngram + 1)
-        text_hashes[i, 0] = _mix(high) if total else np.uint64(0)
-        text_hashes[i, 1] = _mix(low) if total else np.uint64(0)
+        text_hashes[i, 0] = mix(high) if total else np.uint64(0)
+        text_hashes[i, 1] = mix(low) if total else np.uint64(0)
 
 
 @njit(nogil=True, cache=True)
@@ -143,7 +142,7 @@ def shingle_sets(
                 at = at + 1 if at + 1 < ngram else 0
                 total += 1
                 if ngram <= total < ngram + room:
-                    shingles[starts[i] + total - ngram] = _mix(rolled)
+                    shingles[starts[i] + total - ngram] = mix(rolled)
         same = max(0, total - ngram + 1) == room
         sizes[i] = _sort_distinct(shingles[starts[i] : starts[i] + room]) if same else -1
 
@@ -184,15 +183,15 @@ def _read_words(
             in_word, in_number = True, False
         elif kind in (SEPARATOR, SOLO):
             if in_word:
-                words[filled] = _mix(word)
-                text_words[filled, 0], text_words[filled, 1] = _mix(high), _mix(low)
+                words[filled] = mix(word)
+                text_words[filled, 0], text_words[filled, 1] = mix(high), mix(low)
                 filled += 1
                 word, high, low = np.uint64(0), np.uint64(0), np.uint64(0)
                 in_word, in_number = False, False
             if kind == SOLO:
-                words[filled] = _mix(character * _CHARACTER)
-                text_words[filled, 0] = _mix(character * _HIGH)
-                text_words[filled, 1] = _mix((character * _WORD) * _LOW)
+                words[filled] = mix(character * _CHARACTER)
+                text_words[filled, 0] = mix(character * _HIGH)
+                text_words[filled, 1] = mix((character * _WORD) * _LOW)
                 filled += 1
             elif position >= end:
                 break
@@ -226,16 +225,6 @@ def _code_point(data: Bytes, position: int, end: int) -> tuple[int, int]:
             return 0, 1
         code = (code << 6) | (byte & 0x3F)
     return (code, length) if code < 0x110000 else (0, 1)
-
-
-@njit(nogil=True, cache=True)
-def _mix(value: np.uint64) -> np.uint64:
-    """A bijection of 64 bits in which each bit of the argument moves about half of those of the result."""
-    value ^= value >> _SHIFT_33
-    value *= _WORD
-    value ^= value >> _SHIFT_29
-    value *= _MIX
-    return value ^ (value >> _SHIFT_32)
 
 
 @njit(nogil=True, cache=True)

@@ -19,6 +19,12 @@ _SHIFT_33 = np.uint64(33)
 _SHIFT_29 = np.uint64(29)
 _SHIFT_32 = np.uint64(32)
 
+_NEWLINE = 0x0A
+_NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
+_LOWEST_BITS = np.uint64(0x0101010101010101)
+_UPPERMOST_BITS = np.uint64(0x8080808080808080)
+_FIRST_VISIBLE = np.uint64(0x2121212121212121)
+
 _MIN_TABLE_BITS = 4
 
 
@@ -131,32 +137,96 @@ def mix(value: np.uint64) -> np.uint64:
 
 @njit(nogil=True, cache=True)
 def load_8_bytes(data: Bytes, i: int) -> np.uint64:
-    """The bytes [i, i + 8) as one number, the first lowest. Written out like this, it compiles to one load."""
+    """The bytes [i, i + 8) as one number, the first lowest.
+
+    Written out like this, with an index that cannot be counted from the end, it compiles to one load.
+    """
+    k = np.uint64(i)
     return (
-        np.uint64(data[i])
-        | np.uint64(data[i + 1]) << np.uint64(8)
-        | np.uint64(data[i + 2]) << np.uint64(16)
-        | np.uint64(data[i + 3]) << np.uint64(24)
-        | np.uint64(data[i + 4]) << np.uint64(32)
-        | np.uint64(data[i + 5]) << np.uint64(40)
-        | np.uint64(data[i + 6]) << np.uint64(48)
-        | np.uint64(data[i + 7]) << np.uint64(56)
+        np.uint64(data[k])
+        | np.uint64(data[k + np.uint64(1)]) << np.uint64(8)
+        | np.uint64(data[k + np.uint64(2)]) << np.uint64(16)
+        | np.uint64(data[k + np.uint64(3)]) << np.uint64(24)
+        | np.uint64(data[k + np.uint64(4)]) << np.uint64(32)
+        | np.uint64(data[k + np.uint64(5)]) << np.uint64(40)
+        | np.uint64(data[k + np.uint64(6)]) << np.uint64(48)
+        | np.uint64(data[k + np.uint64(7)]) << np.uint64(56)
     )
+
+
+@njit(nogil=True, cache=True)
+def store_8_bytes(data: Bytes, i: int, value: np.uint64) -> None:
+    """The inverse of `load_8_bytes`, and one store."""
+    k = np.uint64(i)
+    data[k] = np.uint8(value)
+    data[k + np.uint64(1)] = np.uint8(value >> np.uint64(8))
+    data[k + np.uint64(2)] = np.uint8(value >> np.uint64(16))
+    data[k + np.uint64(3)] = np.uint8(value >> np.uint64(24))
+    data[k + np.uint64(4)] = np.uint8(value >> np.uint64(32))
+    data[k + np.uint64(5)] = np.uint8(value >> np.uint64(40))
+    data[k + np.uint64(6)] = np.uint8(value >> np.uint64(48))
+    data[k + np.uint64(7)] = np.uint8(value >> np.uint64(56))
+
+
+@njit(nogil=True, cache=True)
+def count_visible_ascii(eight_bytes: np.uint64) -> int:
+    """How many of the bytes, from the first on, are neither ASCII's space and controls nor part of a longer character.
+
+    For words: where it stops, whitespace may begin.
+    """
+    # what is less than 0x21 borrows from its upper bit; borrows reach bytes after the first such one, and do not matter
+    stops = ((eight_bytes - _FIRST_VISIBLE) | eight_bytes) & _UPPERMOST_BITS
+    if stops == 0:
+        return 8
+    below = (stops & (~stops + np.uint64(1))) - np.uint64(1)  # all bits below the lowest one
+    return int(np.int64(((below & _LOWEST_BITS) * _LOWEST_BITS) >> np.uint64(56))) - 1
+
+
+@njit(nogil=True, cache=True)
+def absorb(state: np.uint64, eight_bytes: np.uint64) -> np.uint64:
+    """A state that depends on all of both; its upper bits are well mixed, and `mix` makes all of them so."""
+    state = (state ^ eight_bytes) * _MULTIPLIER
+    return state ^ (state >> _SHIFT_32)
 
 
 @njit(nogil=True, cache=True)
 def hash_bytes(data: Bytes, start: int, end: int) -> np.uint64:
     """64-bit hash of the bytes [start, end). Equal hashes are taken for equal bytes: 1 chance in 10^19 a pair."""
-    state = np.uint64(end - start) * _MULTIPLIER
+    state = _MULTIPLIER
     i = start
     while i + 8 <= end:
-        state = mix(state ^ load_8_bytes(data, i))
+        state = absorb(state, load_8_bytes(data, i))
         i += 8
+    return _finish_hash(state, data, i, end, end - start)
+
+
+@njit(nogil=True, cache=True)
+def hash_line(data: Bytes, start: int, end: int) -> tuple[np.uint64, int]:
+    """`hash_bytes` of [start, end) up to the first `\\n`, and where that stands, or `end`: one pass for both."""
+    state = _MULTIPLIER
+    i = start
+    while i + 8 <= end:
+        eight_bytes = load_8_bytes(data, i)
+        # a byte of `differing` is 0 where there is a newline; the subtraction then sets its upper bit
+        differing = eight_bytes ^ _NEWLINES
+        if (differing - _LOWEST_BITS) & ~differing & _UPPERMOST_BITS:
+            break
+        state = absorb(state, eight_bytes)
+        i += 8
+    line_end = i
+    while line_end < end and data[line_end] != _NEWLINE:
+        line_end += 1
+    return _finish_hash(state, data, i, line_end, line_end - start), line_end
+
+
+@njit(nogil=True, cache=True)
+def _finish_hash(state: np.uint64, data: Bytes, i: int, end: int, num_bytes: int) -> np.uint64:
+    """The hash of `num_bytes`, of which `state` has absorbed all but [i, end), less than 8."""
     rest = np.uint64(0)
     while i < end:
         rest = rest << np.uint64(8) | np.uint64(data[i])
         i += 1
-    return mix(state ^ rest)
+    return mix(absorb(state, rest) + np.uint64(num_bytes))
 
 
 @njit(nogil=True, cache=True)

@@ -7,7 +7,7 @@ import pytest
 from storage.schemas import DECISIONS, DUPLICATES, EDITS, NAME_KEY, VERSION_KEY
 from storage.tables import DamagedFile, SchemaMismatch, read_table, write_table
 
-ROWS = [{"doc_id": "a", "rule": "r", "start": 0, "end": 1, "replacement": "é"}] * 300
+ROWS = [{"doc_id": "a", "step": 0, "rule": "r", "start": 0, "end": 1, "replacement": "é"}] * 300
 
 
 def edits(rows=ROWS):
@@ -22,7 +22,7 @@ def test_a_table_reads_back_with_its_types(tmp_path):
 
 
 def test_types_that_fit_are_cast(tmp_path):
-    narrow = edits().set_column(3, "end", pa.array([1] * len(ROWS), pa.int8()))
+    narrow = edits().set_column(4, "end", pa.array([1] * len(ROWS), pa.int8()))
     write_table(narrow, tmp_path / "a.parquet", EDITS)
     assert read_table(tmp_path / "a.parquet", EDITS).equals(edits())
 
@@ -38,11 +38,11 @@ def test_equal_tables_give_equal_files(tmp_path):
     [
         lambda table: table.drop_columns("rule"),
         lambda table: table.append_column("more", table["rule"]),
-        lambda table: table.select(["rule", "doc_id", "start", "end", "replacement"]),
-        lambda table: table.set_column(2, "start", pa.array(["x"] * len(ROWS))),
-        lambda table: table.set_column(2, "start", pa.array([0.5] * len(ROWS))),
+        lambda table: table.select(["rule", "doc_id", "step", "start", "end", "replacement"]),
+        lambda table: table.set_column(3, "start", pa.array(["x"] * len(ROWS))),
+        lambda table: table.set_column(3, "start", pa.array([0.5] * len(ROWS))),
         lambda table: table.set_column(0, "doc_id", pa.array([None] * len(ROWS), pa.string())),
-        lambda table: table.set_column(3, "end", pa.nulls(len(ROWS), pa.int64())),
+        lambda table: table.set_column(4, "end", pa.nulls(len(ROWS), pa.int64())),
     ],
     ids=["missing", "additional", "order", "text for number", "fraction for integer", "null id", "null number"],
 )
@@ -54,14 +54,14 @@ def test_a_table_that_is_not_of_the_schema_is_not_written(tmp_path, wrong):
 
 def test_another_table_is_refused_by_name(tmp_path):
     write_table(edits(), tmp_path / "a.parquet", EDITS)
-    with pytest.raises(SchemaMismatch, match="expected table decisions version 1, found edits version 1"):
+    with pytest.raises(SchemaMismatch, match="expected table decisions version 1, found edits version 2"):
         read_table(tmp_path / "a.parquet", DECISIONS)
 
 
 def test_another_version_is_refused_with_what_to_do(tmp_path):
-    newer = EDITS.with_metadata({NAME_KEY: b"edits", VERSION_KEY: b"2"})
+    newer = EDITS.with_metadata({NAME_KEY: b"edits", VERSION_KEY: b"3"})
     write_table(edits(), tmp_path / "a.parquet", newer)
-    with pytest.raises(SchemaMismatch, match=r"version 1, found edits version 2.*Delete the stage folder"):
+    with pytest.raises(SchemaMismatch, match=r"version 2, found edits version 3.*Delete the stage folder"):
         read_table(tmp_path / "a.parquet", EDITS)
 
 

@@ -30,6 +30,9 @@ class Options:
     min_words: int | None
     remove_javascript: bool
     remove_policy: bool
+    end_marks: str = ".?!\"'"
+    ellipsis_ends_line: bool = False
+    words_after_citations: bool = False
 
 
 options = st.builds(
@@ -40,6 +43,9 @@ options = st.builds(
     min_words=st.sampled_from([None, 0, 1, 3]),
     remove_javascript=st.booleans(),
     remove_policy=st.booleans(),
+    end_marks=st.sampled_from([".?!\"'", '.?!"', "", "。?猫", "\x00"]),
+    ellipsis_ends_line=st.booleans(),
+    words_after_citations=st.booleans(),
 )
 FINEWEB = Options(1000, True, False, 3, True, True)
 
@@ -55,8 +61,12 @@ def kept(text: str, options: Options) -> tuple[list[str], bool, bool]:
             continue
         if options.remove_citations:
             line = CITATION.sub("", line)
-        if options.require_end_mark and (not line.endswith((".", "?", "!", '"', "'")) or line.endswith("...")):
+        if options.require_end_mark and not line.endswith(tuple(options.end_marks)):
             continue
+        if options.require_end_mark and not options.ellipsis_ends_line and line.endswith("..."):
+            continue
+        if options.words_after_citations:
+            words = line.split()
         if options.min_words is not None and len(words) < options.min_words:
             continue
         lorem = lorem or "lorem ipsum" in line.lower()
@@ -126,6 +136,37 @@ def test_end_marks_are_asked_for_only_where_the_rule_is_on() -> None:
     on = Options(1000, True, True, 3, True, True)
     assert edited(text, edits_of(text, on)) == "It ends well."
     assert edited(text, edits_of(text, FINEWEB)) == text
+
+
+@pytest.mark.parametrize(
+    ("line", "datatrove_rule", "tfds_rule"),
+    [
+        ("it ends with five words.", None, None),
+        ("it ends with four.", "c4.line_too_few_words", "c4.line_too_few_words"),
+        ("there are four and a [citation needed].", "c4.citation", None),
+        ("here are three [1] [2].", "c4.citation", "c4.line_too_few_words"),  # five words before, four after
+        ("one [1] two [2] three[3]three.", "c4.citation", "c4.line_too_few_words"),
+        ("she said that it was 'so'", None, "c4.line_no_end_mark"),
+        ('she said that it was "so"', None, None),
+        ("and so on and on...", "c4.line_no_end_mark", "c4.line_no_end_mark"),
+        ("it ends well, they say.[1]", "c4.citation", "c4.citation"),
+        ("it ends well, they say. [1]", "c4.line_no_end_mark", "c4.line_no_end_mark"),  # with a space, as it happens
+    ],
+)
+def test_datatrove_and_tfds_differ_in_marks_and_in_when_words_are_counted(
+    line: str, datatrove_rule: str | None, tfds_rule: str | None
+) -> None:
+    datatrove = Options(1000, True, True, 5, True, True)  # its own minimum is 3
+    tfds = Options(1000, True, True, 5, True, True, end_marks='.?!"', words_after_citations=True)
+    for options, rule in ((datatrove, datatrove_rule), (tfds, tfds_rule)):
+        assert {EDIT_RULES[code] for code in edits_of(line, options).rule.tolist()} <= {rule, "c4.citation"}
+        assert (edited(line, edits_of(line, options)) == "") == (rule not in (None, "c4.citation"))
+
+
+def test_lines_that_trail_off_end_where_that_is_allowed() -> None:
+    dolma = Options(None, False, True, None, False, False, end_marks='.?!"', ellipsis_ends_line=True)
+    text = "It trails off...\nIt does not end…\nNor this'\nDone."
+    assert edited(text, edits_of(text, dolma)) == "It trails off...\nDone."
 
 
 def test_curly_brackets_and_lorem_ipsum_on_lines_removed_before_do_not_count() -> None:

@@ -1,12 +1,16 @@
 from collections import Counter
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline_lib.kernels.arrow import string_buffers
+from pipeline_lib.kernels.punct_words import next_word
 from pipeline_lib.kernels.repetition import REPEATED_NGRAMS, TOP_NGRAMS, Repetition, repetition
+from pipeline_lib.kernels.unicode_tables import character_classes
+from pipeline_lib.kernels.words import WordDefinition
 
 # few different words, so that n-grams up to 10 repeat; "a" + "b" spells "ab": other words, same characters
 words = st.sampled_from(["a", "b", "ab", "ba", "\x00", "\x00a", "猫", "a\u0301", "sixteen-letter-word", "שלום"])
@@ -61,18 +65,31 @@ def repeated_chars(words: list[str], n: int) -> int:
     return total
 
 
-def counted(text: str) -> Repetition:
-    return repetition(*string_buffers(pa.array(["cut off", text], pa.large_string()).slice(1)))
+def counted(text: str, definition: WordDefinition = "whitespace") -> Repetition:
+    return repetition(*string_buffers(pa.array(["cut off", text], pa.large_string()).slice(1)), definition)
+
+
+def words_of(text: str, definition: WordDefinition) -> list[str]:
+    if definition == "whitespace":
+        return text.split()
+    data = np.frombuffer(text.encode(), np.uint8)
+    ranges = [next_word(data, 0, len(data), character_classes())]
+    while ranges[-1][0] < len(data):
+        ranges.append(next_word(data, ranges[-1][1], len(data), character_classes()))
+    return [bytes(data[start:end]).decode() for start, end in ranges[:-1]]
 
 
 @settings(deadline=None)  # the first example compiles
-@given(texts)
-@example("\n")
-@example("a\n\n\na")
-@example("\n\nx\n\n")
-@example("a b c d ef " * 8 + "a b c de f " * 3)
-def test_repetition_is_what_a_slow_reading_counts(text: str) -> None:
-    found = counted(text)
+@given(texts, st.sampled_from(["whitespace", "punct"]))
+@example("\n", "whitespace")
+@example("a\n\n\na", "whitespace")
+@example("\n\nx\n\n", "whitespace")
+@example(" x\n\nx\nx\n\nx ", "whitespace")  # whitespace at the ends is of lines, not of paragraphs
+@example("a b c d ef " * 8 + "a b c de f " * 3, "whitespace")
+@example("well-known, isn't it? " * 4, "punct")
+def test_repetition_is_what_a_slow_reading_counts(text: str, definition: WordDefinition) -> None:
+    found = counted(text, definition)
+    words = words_of(text, definition)
     if text:
         paragraphs, lines = cut(text.strip(), 2), cut(text, 1)
         assert found.num_paragraphs[0] == len(paragraphs)
@@ -80,9 +97,9 @@ def test_repetition_is_what_a_slow_reading_counts(text: str) -> None:
         assert found.num_lines[0] == len(lines)
         assert (found.num_repeated_lines[0], found.repeated_line_chars[0]) == repeated(lines)
     for n in TOP_NGRAMS:
-        assert found.top_ngram_chars[n][0] == top_chars(text.split(), n)
+        assert found.top_ngram_chars[n][0] == top_chars(words, n)
     for n in REPEATED_NGRAMS:
-        assert found.repeated_ngram_chars[n][0] == repeated_chars(text.split(), n)
+        assert found.repeated_ngram_chars[n][0] == repeated_chars(words, n)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n", "word", "x" * 1_000_000])
@@ -97,6 +114,17 @@ def test_of_equally_frequent_ngrams_the_first_counts() -> None:
     assert found.top_ngram_chars[2][0] == 3 * len("one two")
     found = counted("a b | longer words | longer words | a b")
     assert found.top_ngram_chars[2][0] == 2 * len("a b")
+
+
+@pytest.mark.parametrize("times", [2, 254, 255, 256, 300])
+def test_ngrams_that_occur_more_often_than_a_counter_counts_are_counted(times: int) -> None:
+    text = " | ".join(f"one two {k}" for k in range(times)) + " three four" * (times - 1)
+    words = text.split()
+    found = counted(text)
+    for n in TOP_NGRAMS:
+        assert found.top_ngram_chars[n][0] == top_chars(words, n)
+    for n in REPEATED_NGRAMS:
+        assert found.repeated_ngram_chars[n][0] == repeated_chars(words, n)
 
 
 def test_texts_of_one_call_do_not_leak_into_each_other() -> None:
