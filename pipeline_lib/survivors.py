@@ -58,16 +58,21 @@ def without_dropped(documents: pa.Table, trail: Trail, part: str) -> pa.Table:
 
 
 def apply_edits(documents: pa.Table, edits: pa.Table) -> pa.Table:
-    """Documents with the edits made in their text; edits for documents that are not there are passed over.
+    """Documents with the edits made in their text, step after step; edits for documents that are not there are passed
+    over.
 
     Raises:
-        MisplacedEdit: edits of a document overlap, are out of order, or reach beyond its text.
+        MisplacedEdit: edits of a document and step overlap, are out of order, or reach beyond its text.
     """
     rows = pc.index_in(edits["doc_id"], value_set=documents["doc_id"].combine_chunks())
-    edits = edits.filter(pc.is_valid(rows))
-    if edits.num_rows == 0:
-        return documents
-    row = pc.drop_null(rows).to_numpy().astype(np.int64)
+    edits = edits.set_column(0, "row", rows).filter(pc.is_valid(rows))
+    for step in sorted(pc.unique(edits["step"]).to_pylist()):
+        documents = _apply_step(documents, edits.filter(pc.equal(edits["step"], step)))
+    return documents
+
+
+def _apply_step(documents: pa.Table, edits: pa.Table) -> pa.Table:
+    row = edits["row"].to_numpy().astype(np.int64)
     order = np.argsort(row, kind="stable")
     row = row[order]
     edits = edits.take(pa.array(order))

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-import pyarrow as pa
 
 from pipeline_lib.filters.conditions import Condition, Signals, bounds, check_thresholds
-from pipeline_lib.kernels.arrow import string_buffers
-from pipeline_lib.kernels.c4_lines import EDIT_RULES, LineEdits, line_edits
+from pipeline_lib.filters.edits import Edits
+from pipeline_lib.filters.texts import Texts
+from pipeline_lib.kernels.c4_lines import EDIT_RULES, line_edits
 from pipeline_lib.kernels.sentences import count_sentences
-from storage.schemas import EDITS
 
 SIGNALS = ("c4_num_kept_lines", "c4_has_lorem_ipsum", "c4_has_curly_bracket", "c4_num_sentences")
 
@@ -25,9 +24,15 @@ SIGNALS = ("c4_num_kept_lines", "c4_has_lorem_ipsum", "c4_has_curly_bracket", "c
 class C4LineRules:
     """Which lines go. All of this changes the text, and so what is measured after.
 
-    Defaults: FineWeb's use of datatrove's filter, which has the paper's numbers but does not ask for end marks (`.`,
-    `?`, `!`, `"` or `'`, and not `...`); `require_end_mark` turns C4's own rule on. Words are those before citations
-    are cut out.
+    Defaults: FineWeb's use of datatrove's filter, which has the paper's numbers but does not ask for end marks;
+    `require_end_mark` turns C4's own rule on.
+
+    Attributes:
+        end_marks: what a line may end with; C4's own code (TFDS, `c4_utils.py`) does not have the apostrophe.
+        ellipsis_ends_line: whether `...` is an end mark (Dolma); elsewhere it is none.
+        min_words: in a line; datatrove has the paper's 3, C4's own code 5.
+        words_after_citations: words are counted once citations are cut out, as C4's own code does; datatrove counts
+            them before.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -35,12 +40,17 @@ class C4LineRules:
     max_word_chars: int | None = 1000
     remove_citations: bool = True  # [12], [], [edit], [citation needed]
     require_end_mark: bool = False
+    end_marks: str = ".?!\"'"
+    ellipsis_ends_line: bool = False
     min_words: int | None = 3
+    words_after_citations: bool = False
     remove_javascript: bool = True
     remove_policy: bool = True  # terms of use, privacy policy, cookies
 
     def __post_init__(self) -> None:
         check_thresholds(self)
+        if self.require_end_mark and not self.end_marks:
+            raise ValueError("end_marks is empty while require_end_mark is on: every line would be dropped")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +58,7 @@ class C4Rules:
     """Which pages go, once `lines` are edited; defaults as in datatrove."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    MEASURED: ClassVar[tuple[str, ...]] = ("lines",)
 
     lines: C4LineRules = field(default_factory=C4LineRules)
     drop_lorem_ipsum: bool = True
@@ -68,41 +79,37 @@ class C4Rules:
         )
 
 
-def edit_lines(texts: pa.ChunkedArray, lines: C4LineRules) -> LineEdits:
+def edit(texts: Texts, rules: C4Rules) -> Edits:
     """The edits that the line rules ask for."""
-    return line_edits(
-        *string_buffers(texts),
+    lines = rules.lines
+    found = line_edits(
+        *texts.buffers,
         max_word_chars=lines.max_word_chars,
         remove_citations=lines.remove_citations,
         require_end_mark=lines.require_end_mark,
+        end_marks=lines.end_marks,
+        ellipsis_ends_line=lines.ellipsis_ends_line,
+        words_after_citations=lines.words_after_citations,
         min_words=lines.min_words,
         remove_javascript=lines.remove_javascript,
         remove_policy=lines.remove_policy,
     )
-
-
-def edits_table(doc_ids: pa.ChunkedArray, edits: LineEdits) -> pa.Table:
-    """The edits as rows of `EDITS`."""
-    rules = pa.DictionaryArray.from_arrays(pa.array(edits.rule), pa.array(EDIT_RULES, pa.string()))
-    replacements = pa.DictionaryArray.from_arrays(
-        pa.array(edits.is_line_break.astype(np.int8)), pa.array(["", "\n"], pa.large_string())
+    return Edits(
+        text=found.text,
+        start=found.start,
+        end=found.end,
+        rule=found.rule,
+        rules=EDIT_RULES,
+        replacement=found.is_line_break.astype(np.int8),
+        replacements=("", "\n"),
+        signals={
+            "c4_num_kept_lines": found.num_kept_lines.astype("float64"),
+            "c4_has_lorem_ipsum": found.has_lorem_ipsum.astype("float64"),
+            "c4_has_curly_bracket": found.has_curly_bracket.astype("float64"),
+        },
     )
-    columns = [
-        doc_ids.take(pa.array(edits.text)),
-        rules.cast(pa.string()),
-        pa.array(edits.start),
-        pa.array(edits.end),
-        replacements.cast(pa.large_string()),
-    ]
-    return pa.table(columns, schema=EDITS)
 
 
-def measure(edited: pa.ChunkedArray, edits: LineEdits) -> Signals:
-    """Signals of pages whose lines are edited; `edits` are those that made the texts what they are."""
-    columns = [
-        edits.num_kept_lines.astype("float64"),
-        edits.has_lorem_ipsum.astype("float64"),
-        edits.has_curly_bracket.astype("float64"),
-        count_sentences(*string_buffers(edited)).astype("float64"),
-    ]
-    return dict(zip(SIGNALS, columns, strict=True))
+def measure(before: Texts, after: Texts, edits: Edits, rules: C4Rules) -> Signals:
+    """Signals of pages whose lines are edited."""
+    return {**edits.signals, "c4_num_sentences": count_sentences(*after.buffers).astype("float64")}

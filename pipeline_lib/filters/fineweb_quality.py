@@ -7,12 +7,9 @@ line rules left.
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pyarrow as pa
-
 from pipeline_lib.filters.conditions import Condition, Signals, bounds, check_thresholds, ratio
-from pipeline_lib.kernels.arrow import string_buffers
+from pipeline_lib.filters.texts import Texts
 from pipeline_lib.kernels.lines import line_shapes
-from pipeline_lib.kernels.words import count_words
 
 SIGNALS = (
     "fineweb_quality_num_lines",  # that are not blank
@@ -32,6 +29,7 @@ class FineWebQualityRules:
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    MEASURED: ClassVar[tuple[str, ...]] = ("short_line_chars",)
 
     min_end_mark_line_ratio: float | None = 0.12
     max_short_line_ratio: float | None = 0.67
@@ -65,14 +63,13 @@ class FineWebQualityRules:
         )
 
 
-def measure(texts: pa.ChunkedArray, short_line_chars: int) -> Signals:
-    buffers = string_buffers(texts)
-    lines = line_shapes(*buffers, short_line_chars)
+def measure(texts: Texts, rules: FineWebQualityRules) -> Signals:
+    lines = line_shapes(*texts.buffers, rules.short_line_chars)
     columns = [
         lines.num_lines.astype("float64"),
         ratio(lines.num_end_mark_lines, lines.num_lines),
         ratio(lines.num_short_lines, lines.num_lines),
         ratio(lines.repeated_chars, lines.num_chars),
-        ratio(lines.num_newlines, count_words(*buffers)),
+        ratio(lines.num_newlines, texts.num_words),
     ]
     return dict(zip(SIGNALS, columns, strict=True))

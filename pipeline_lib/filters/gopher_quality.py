@@ -1,13 +1,10 @@
 """Quality rules of Gopher (Rae et al. 2021, arXiv:2112.11446, appendix A.1.1), as datatrove's `GopherQualityFilter`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pyarrow as pa
-
 from pipeline_lib.filters.conditions import Condition, Signals, bounds, check_thresholds, ratio
-from pipeline_lib.kernels.arrow import string_buffers
+from pipeline_lib.filters.texts import Texts
 from pipeline_lib.kernels.lines import line_marks
 from pipeline_lib.kernels.words import word_statistics
 
@@ -31,6 +28,7 @@ class GopherQualityRules:
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    MEASURED: ClassVar[tuple[str, ...]] = ("stop_words",)
 
     min_words: int | None = 50
     max_words: int | None = 100_000
@@ -76,10 +74,9 @@ class GopherQualityRules:
         )
 
 
-def measure(texts: pa.ChunkedArray, stop_words: Sequence[str]) -> Signals:
-    buffers = string_buffers(texts)
-    words = word_statistics(*buffers, stop_words)
-    lines = line_marks(*buffers)
+def measure(texts: Texts, rules: GopherQualityRules) -> Signals:
+    words = word_statistics(*texts.buffers, rules.stop_words, texts.words)
+    lines = line_marks(*texts.buffers)
     columns = [
         words.num_plain_words.astype("float64"),
         ratio(words.plain_word_chars, words.num_plain_words),

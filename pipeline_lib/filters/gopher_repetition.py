@@ -8,11 +8,8 @@ so that very short texts are dropped.
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from pipeline_lib.filters.conditions import Condition, Signals, bounds, check_thresholds, ratio
-from pipeline_lib.kernels.arrow import string_buffers
+from pipeline_lib.filters.texts import Texts
 from pipeline_lib.kernels.repetition import REPEATED_NGRAMS, TOP_NGRAMS, repetition
 
 SIGNALS = (
@@ -31,6 +28,7 @@ class GopherRepetitionRules:
     """The largest shares that a document may have; defaults: table A1, as in datatrove. None: no such rule."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    MEASURED: ClassVar[tuple[str, ...]] = ()
 
     max_repeated_paragraph_ratio: float | None = 0.30
     max_repeated_paragraph_char_ratio: float | None = 0.20
@@ -60,16 +58,15 @@ class GopherRepetitionRules:
         )
 
 
-def measure(texts: pa.ChunkedArray) -> Signals:
-    counts = repetition(*string_buffers(texts))
-    num_chars = pc.utf8_length(texts).to_numpy().astype("int64")
+def measure(texts: Texts, rules: GopherRepetitionRules) -> Signals:
+    counts = repetition(*texts.buffers, texts.words)
     columns = [
         counts.num_lines.astype("float64"),
         ratio(counts.num_repeated_paragraphs, counts.num_paragraphs),
-        ratio(counts.repeated_paragraph_chars, num_chars),
+        ratio(counts.repeated_paragraph_chars, texts.num_chars),
         ratio(counts.num_repeated_lines, counts.num_lines),
-        ratio(counts.repeated_line_chars, num_chars),
-        *(ratio(counts.top_ngram_chars[n], num_chars) for n in TOP_NGRAMS),
-        *(ratio(counts.repeated_ngram_chars[n], num_chars) for n in REPEATED_NGRAMS),
+        ratio(counts.repeated_line_chars, texts.num_chars),
+        *(ratio(counts.top_ngram_chars[n], texts.num_chars) for n in TOP_NGRAMS),
+        *(ratio(counts.repeated_ngram_chars[n], texts.num_chars) for n in REPEATED_NGRAMS),
     ]
     return dict(zip(SIGNALS, columns, strict=True))

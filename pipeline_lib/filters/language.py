@@ -17,6 +17,7 @@ class LanguageRules:
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    MEASURED: ClassVar[tuple[str, ...]] = ()
 
     languages: tuple[str, ...] = ("en",)
     min_score: float | None = 0.65

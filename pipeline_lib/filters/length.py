@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from pipeline_lib.filters.conditions import Condition, Signals, bounds, check_thresholds
+from pipeline_lib.filters.texts import Texts
 
 SIGNALS = ("length_num_chars",)
 
@@ -20,6 +18,7 @@ class LengthRules:
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    MEASURED: ClassVar[tuple[str, ...]] = ()
 
     min_chars: int | None = 150
     max_chars: int | None = None
@@ -37,5 +36,5 @@ class LengthRules:
         )
 
 
-def measure(texts: pa.ChunkedArray) -> Signals:
-    return {"length_num_chars": pc.utf8_length(texts).to_numpy().astype("float64")}
+def measure(texts: Texts, rules: LengthRules) -> Signals:
+    return {"length_num_chars": texts.num_chars.astype("float64")}

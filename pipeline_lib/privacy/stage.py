@@ -52,6 +52,7 @@ def mask_addresses(documents: pa.Table, parameters: PrivacyParameters) -> pa.Tab
     return pa.table(
         {
             "doc_id": documents["doc_id"].take(pa.array([mask.row for mask in masks], pa.int64())),
+            "step": pa.array([0] * len(masks), pa.int32()),
             "rule": pa.array([mask.rule for mask in masks], pa.string()),
             "start": pa.array([mask.start for mask in masks], pa.int64()),
             "end": pa.array([mask.end for mask in masks], pa.int64()),

@@ -23,6 +23,7 @@ _HEIGHT = 240
 _BEHIND_THE_DOT = (
     "width < 320 && indexof(datum.label, '.') > 0 ? slice(datum.label, indexof(datum.label, '.') + 1) : datum.label"
 )
+_AFTER_THE_DOT = "indexof(datum.label, '.') > 0 ? slice(datum.label, indexof(datum.label, '.') + 1) : datum.label"
 _ROOM_FOR_LABELS = 1.18  # of the longest bar
 
 
@@ -35,6 +36,7 @@ def themes() -> dict[str, dict[str, Any]]:
             muted="#626a73",
             grid="#e8e6e1",
             palette=["#2f7d78", "#c4623a", "#3f6ea8"],
+            ramp=["#f4f2ed", "#e3a98d", "#a8431d"],
         ),
         "dark": _theme(
             card="#1d2024",
@@ -42,11 +44,12 @@ def themes() -> dict[str, dict[str, Any]]:
             muted="#9aa3ab",
             grid="#31363c",
             palette=["#5fb3ab", "#e08a5f", "#7fa9de"],
+            ramp=["#262a2f", "#84523b", "#f0a27c"],
         ),
     }
 
 
-def _theme(*, card: str, ink: str, muted: str, grid: str, palette: list[str]) -> dict[str, Any]:
+def _theme(*, card: str, ink: str, muted: str, grid: str, palette: list[str], ramp: list[str]) -> dict[str, Any]:
     kept, dropped, plain = palette
     return {
         "background": "transparent",
@@ -77,7 +80,7 @@ def _theme(*, card: str, ink: str, muted: str, grid: str, palette: list[str]) ->
             "title": None,
             "offset": 4,
         },
-        "range": {"category": palette},
+        "range": {"category": palette, "heatmap": ramp, "ramp": ramp},
         "style": {
             "kept": {"color": kept},
             "dropped": {"color": dropped},
@@ -144,6 +147,94 @@ def stacked_bars(rows: Rows, *, x: Measure, y: str, segment: str) -> dict[str, A
         )
     )
     return _finished(chart.properties(width="container", height=_bars_height(numbered, y, _BAR_STEP + 10)))
+
+
+def nested_bars(rows: Rows, *, x: Measure, y: str, segment: str, segments: Sequence[str]) -> dict[str, Any]:
+    """Horizontal bars with dotted names, each of three segments that fade; bars and segments in the order of the rows.
+
+    Args:
+        segments: the values of the column `segment`; each row is one segment of a bar.
+    """
+    numbered = [{**row, "at": at} for at, row in enumerate(rows)]
+    totals: dict[str, float] = {}
+    for row in rows:
+        totals[row[y]] = totals.get(row[y], 0) + row[x[0]]
+    chart = (
+        alt.Chart(_inline(numbered))
+        .mark_bar(style=["dropped", "segment"])
+        .encode(
+            y=alt.Y(
+                f"{y}:N",
+                title=None,
+                sort=None,
+                scale=alt.Scale(paddingInner=_BAR_PADDING),
+                axis=alt.Axis(labelExpr=_BEHIND_THE_DOT),
+            ),
+            x=alt.X(
+                f"{x[0]}:Q",
+                title=x[1],
+                stack="zero",
+                axis=alt.Axis(format=_ticks(max(totals.values(), default=0))),
+                scale=alt.Scale(nice=False),
+            ),
+            opacity=alt.Opacity(
+                f"{segment}:O",
+                sort=list(segments),
+                scale=alt.Scale(domain=list(segments), range=[1, 0.5, 0.2]),
+                legend=alt.Legend(columns=1),
+            ),
+            order=alt.Order("at:Q"),
+            tooltip=_tooltip([(y, _title(y), None), (segment, _title(segment), None), x]),
+        )
+    )
+    return _finished(chart.properties(width="container", height=_bars_height(numbered, y, _BAR_STEP)))
+
+
+def heat_map(rows: Rows, *, x: str, y: str, heat: Measure, hover: Sequence[Measure] = ()) -> dict[str, Any]:
+    """Squares of two dotted names, by a share from 0 to 1; names in the order of the rows."""
+    field, title, number_format = heat
+    below = alt.Axis(labelExpr=_AFTER_THE_DOT, labelAngle=-50, labelOverlap=False, labelLimit=150)
+    chart = (
+        alt.Chart(_inline(rows))
+        .mark_rect(style="segment")
+        .encode(
+            y=alt.Y(
+                f"{y}:N", title=None, sort=None, axis=alt.Axis(labelExpr=_BEHIND_THE_DOT), scale=alt.Scale(padding=0)
+            ),
+            x=alt.X(f"{x}:N", title=None, sort=None, axis=below, scale=alt.Scale(padding=0)),
+            color=alt.Color(
+                f"{field}:Q",
+                scale=alt.Scale(domain=[0, 1]),
+                legend=alt.Legend(format=".0%", gradientLength=140, gradientThickness=10, tickCount=2),
+            ),
+            tooltip=_tooltip([(y, _title(y), None), (x, _title(x), None), (field, title, number_format), *hover]),
+        )
+    )
+    return _finished(chart.properties(width="container", height=_bars_height(rows, y, _BAR_STEP)))
+
+
+def threshold_curve(
+    points: Rows, *, x: Measure, y: Measure, threshold: float, logarithmic: bool = False, height: int = 150
+) -> dict[str, Any]:
+    """A line over thresholds, with the one in use drawn across and the values under the pointer."""
+    scale = alt.Scale(type="log", nice=False) if logarithmic else alt.Scale(zero=False, nice=False)
+    base = alt.Chart(_inline(points)).encode(
+        x=alt.X(f"{x[0]}:Q", title=x[1], scale=scale, axis=alt.Axis(format="~s" if logarithmic else "~g", grid=False)),
+        y=alt.Y(f"{y[0]}:Q", title=y[1], scale=alt.Scale(zero=True), axis=alt.Axis(format="~%", tickCount=4)),
+    )
+    hovered = alt.selection_point(name="hovered", nearest=True, on="pointerover", fields=[x[0]], empty=False)
+    line = (
+        alt.Chart(_inline([{x[0]: threshold}]))
+        .mark_rule(style="threshold")
+        .encode(x=alt.X(f"{x[0]}:Q", title=x[1]), tooltip=_tooltip([(x[0], "Threshold", x[2])]))
+    )
+    dots = (
+        base.mark_point(style="kept", filled=True, size=60)
+        .encode(opacity=alt.condition(hovered, alt.value(1), alt.value(0)), tooltip=_tooltip([x, y]))
+        .add_params(hovered)
+    )
+    layers = alt.layer(base.mark_line(style="kept", strokeWidth=1.8), line, dots)
+    return _finished(layers.properties(width="container", height=height))
 
 
 def histogram(

@@ -7,17 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import TypeAdapter
 
-from pipeline_lib.filters.conditions import Bound, Condition
-from pipeline_lib.filters.parameters import SIGNALS, FilterParameters
+from pipeline_lib.filters.conditions import Bound, Condition, Membership
+from pipeline_lib.filters.stage import read_signals, recorded_filters
 from pipeline_lib.report import charts
 from pipeline_lib.report.blocks import Cell, Column, Figure, Figures, Row, Table
 from pipeline_lib.report.drawing import draw
 from pipeline_lib.report.quantities import count, share, value
 from pipeline_lib.report.readings import number
 from storage.manifests import Manifest, PublishedStage
-from storage.schemas import signals_schema
 
 _NUM_BINS = 40
 _ALLOWED = {"<": "\u2265", "<=": ">", ">": "\u2264"}  # what is not broken
@@ -37,17 +35,12 @@ class Distribution:
 
 def conditions_of(judge: Manifest) -> tuple[Condition, ...]:
     """The conditions that a judge stage asked, in order, from the parameters that it recorded."""
-    recorded = {name: each for name, each in judge.parameters.items() if name != "identity"}
-    return TypeAdapter(FilterParameters).validate_python(recorded).conditions()
+    return recorded_filters(judge).conditions()
 
 
 def draw_signals(signals: PublishedStage, names: Sequence[str], *, number: int, seed: int) -> pa.Table | None:
     """The named signals of `number` documents, drawn by a seeded hash."""
-    schema = signals_schema(list(SIGNALS))
-    tables = (
-        (record.part, signals.read("signals", record.part, schema, columns=["doc_id", *names]))
-        for record in signals.manifest.files("signals")
-    )
+    tables = ((record.part, read_signals(signals, record.part, names)) for record in signals.manifest.files("signals"))
     return draw(tables, number=number, seed=seed, purpose="report signals")
 
 
@@ -90,7 +83,7 @@ def distribution_figures(
     dropped = judge.account.dropped
     bounds: dict[str, list[Bound]] = {}
     for condition in conditions_of(judge):
-        if isinstance(condition, Bound) and condition.signal in SIGNALS:
+        if isinstance(condition, Bound):
             bounds.setdefault(condition.signal, []).append(condition)
     names = sorted(bounds, key=lambda name: -sum(dropped.get(bound.rule, 0) for bound in bounds[name]))
     drawn = draw_signals(signals, names, number=num_documents, seed=seed)
@@ -152,7 +145,9 @@ def _broken(judge: Manifest) -> dict[str, int]:
 def _requirement(condition: Condition) -> str:
     if isinstance(condition, Bound):
         return f"{_without_rule_set(condition)} {_ALLOWED[condition.comparison]} {value(condition.threshold)}"
-    return f"{condition.column} one of {', '.join(condition.allowed)}"
+    if isinstance(condition, Membership):
+        return f"{condition.column} one of {', '.join(condition.allowed)}"
+    return f"not {condition.drops()}"
 
 
 def _without_rule_set(bound: Bound) -> str:

@@ -19,6 +19,7 @@ from pipeline_lib.report.samples import dropped_rows, dropped_samples, kept_rows
 from pipeline_lib.report.scores import evaluation_section, scores_of
 from pipeline_lib.report.tokenizer_fit import count_tokens, tokenizer_section
 from pipeline_lib.report.volumes import measure_volumes
+from pipeline_lib.report.what_if import what_if_blocks
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
 
@@ -92,6 +93,9 @@ def _rules(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, Any
             seed=parameters.seed,
         )
         blocks += [charts] if charts is not None else []
+    blocks += what_if_blocks(
+        inputs, samples=parameters.samples_per_rule, seed=parameters.seed, excerpt_chars=parameters.excerpt_chars
+    )
     rows = dropped_rows(
         inputs, per_rule=parameters.samples_per_rule, seed=parameters.seed, excerpt_chars=parameters.excerpt_chars
     )

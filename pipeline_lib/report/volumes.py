@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline_lib.filters.parameters import SIGNALS
+from pipeline_lib.filters.stage import read_signals
 from pipeline_lib.report.readings import number
 from storage.manifests import PublishedStage
-from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, REJECTED_RECORDS, SOURCES, signals_schema
+from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, REJECTED_RECORDS, SOURCES
 
 _DROPPING = {"judge": ("decisions", DECISIONS), "dedup": ("duplicates", DUPLICATES)}
 
@@ -49,7 +49,7 @@ def measure_volumes(inputs: Mapping[str, PublishedStage]) -> dict[str, Volume]:
     for part in extract.part_names:
         documents = extract.read("documents", part, DOCUMENTS, columns=["warc_length"])
         warc_bytes += pc.sum(documents["warc_length"]).as_py() or 0
-        measured = signals.read("signals", part, signals_schema(list(SIGNALS)), columns=["doc_id", "num_bytes"])
+        measured = read_signals(signals, part, ["num_bytes"])
         text_bytes += round(pc.sum(measured["num_bytes"]).as_py() or 0)
         if extract.has("rejected", part):
             records = extract.read("rejected", part, REJECTED_RECORDS, columns=["reason", "warc_length"])

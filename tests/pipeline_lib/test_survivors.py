@@ -37,11 +37,12 @@ def documents_table(texts: list[str]) -> pa.Table:
     return pa.Table.from_pylist([document_row(number, text=text) for number, text in enumerate(texts)], DOCUMENTS)
 
 
-def edits_table(edits: list[tuple[int, int, int, str]]) -> pa.Table:
+def edits_table(edits: list[tuple[int, int, int, str]], step: int = 0) -> pa.Table:
     """Edits of document number, byte positions and replacement."""
     rows = [
         {
             "doc_id": doc_id(number),
+            "step": step,
             "rule": "test.rule",
             "start": start,
             "end": end,
@@ -71,6 +72,13 @@ def test_edits_are_slices_replaced_whatever_the_order_of_the_documents(
     assert edited["text"].to_pylist() == [sliced(text, edits) for text, edits in documents]
     assert edited.drop_columns("text").equals(table.drop_columns("text"))
     assert edited.schema == table.schema
+
+
+def test_positions_of_a_later_step_are_those_in_the_text_that_the_step_before_left() -> None:
+    first = edits_table([(0, 0, 4, ""), (1, 0, 1, "AB")], step=0)
+    second = edits_table([(0, 0, 1, "R"), (1, 1, 2, "C")], step=1)
+    edited = apply_edits(documents_table(["the rest", "xyz"]), pa.concat_tables([first, second]))
+    assert edited["text"].to_pylist() == ["Rest", "ACyz"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,14 @@ Tables = Mapping[str, tuple[pa.Table, pa.Schema]]
 Row = dict[str, Any]
 
 
-def publish_stage(store: Store, stage: str, parts: Sequence[Part], work: Work, key: str = "by-hand") -> PublishedStage:
+def publish_stage(
+    store: Store,
+    stage: str,
+    parts: Sequence[Part],
+    work: Work,
+    key: str = "by-hand",
+    parameters: Mapping[str, Any] | None = None,
+) -> PublishedStage:
     """Do a stage's work on its parts, one after another, and commit them; the manifest is in memory only."""
     records = []
     for part in parts:
@@ -27,7 +34,7 @@ def publish_stage(store: Store, stage: str, parts: Sequence[Part], work: Work, k
     manifest = Manifest(
         stage=stage,
         key=key,
-        parameters={},
+        parameters=parameters or {},
         code_digest="",
         libraries={},
         inputs={},

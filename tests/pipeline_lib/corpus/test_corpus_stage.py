@@ -34,7 +34,14 @@ def edits(rows):
     """EDITS of (number, start, end, replacement)."""
     return pa.Table.from_pylist(
         [
-            {"doc_id": doc_id(number), "rule": "rule", "start": start, "end": end, "replacement": replacement}
+            {
+                "doc_id": doc_id(number),
+                "step": 0,
+                "rule": "rule",
+                "start": start,
+                "end": end,
+                "replacement": replacement,
+            }
             for number, start, end, replacement in rows
         ],
         schema=EDITS,

@@ -42,7 +42,8 @@ class Page:
     def edits(self) -> list[Row]:
         if self.cut is None:
             return []
-        return [{"doc_id": self.doc_id, "rule": "cut", "start": self.cut[0], "end": self.cut[1], "replacement": ""}]
+        row = {"doc_id": self.doc_id, "step": 0, "rule": "cut", "start": self.cut[0], "end": self.cut[1]}
+        return [{**row, "replacement": ""}]
 
     def decisions(self) -> list[Row]:
         return [{"doc_id": self.doc_id, "rule": "by hand"}] if self.dropped else []

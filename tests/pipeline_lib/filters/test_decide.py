@@ -32,7 +32,7 @@ def signals(*rows: tuple[str, float, float]) -> pl.DataFrame:
 def test_a_decision_names_the_first_broken_rule_its_value_and_where_the_line_was() -> None:
     decisions = decide(
         signals(("en", 0.9, 500), ("fr", 0.2, 1), ("de", 0.65, 1), ("de", 0.66, 149), ("en", 1.0, 1001)),
-        LANGUAGE_AND_LENGTH,
+        LANGUAGE_AND_LENGTH.conditions(),
     )
     assert decisions.columns == DECISIONS.names
     assert [(int(row[0], 16), *row[1:]) for row in decisions.rows()] == [
@@ -45,22 +45,24 @@ def test_a_decision_names_the_first_broken_rule_its_value_and_where_the_line_was
 
 def test_another_order_names_another_reason() -> None:
     turned = FilterParameters(rules=("length", "language"))
-    assert decide(signals(("fr", 0.2, 1)), turned)["rule"].to_list() == ["length.too_short"]
+    assert decide(signals(("fr", 0.2, 1)), turned.conditions())["rule"].to_list() == ["length.too_short"]
 
 
 def test_without_rules_or_documents_nothing_is_dropped() -> None:
-    assert decide(signals(("fr", 0.0, 0)), FilterParameters(rules=())).height == 0
-    assert decide(signals(), LANGUAGE_AND_LENGTH).height == 0
-    assert count_broken(signals(("fr", 0.0, 0)), FilterParameters(rules=())) == {}
+    assert decide(signals(("fr", 0.0, 0)), ()).height == 0
+    assert decide(signals(), LANGUAGE_AND_LENGTH.conditions()).height == 0
+    assert count_broken(signals(("fr", 0.0, 0)), ()) == {}
 
 
 def test_no_language_named_allows_every_language_but_still_asks_for_the_score() -> None:
     anything = FilterParameters(rules=("language",), language=LanguageRules(languages=()))
-    assert decide(signals(("fr", 0.9, 0), ("", 0.1, 0)), anything)["rule"].to_list() == ["language.low_score"]
+    assert decide(signals(("fr", 0.9, 0), ("", 0.1, 0)), anything.conditions())["rule"].to_list() == [
+        "language.low_score"
+    ]
 
 
 def test_every_rule_is_counted_whether_or_not_it_came_first() -> None:
-    broken = count_broken(signals(("fr", 0.2, 1), ("en", 0.2, 1), ("en", 0.9, 500)), LANGUAGE_AND_LENGTH)
+    broken = count_broken(signals(("fr", 0.2, 1), ("en", 0.2, 1), ("en", 0.9, 500)), LANGUAGE_AND_LENGTH.conditions())
     assert broken == {
         "language.other_language": 1,
         "language.low_score": 2,
@@ -71,9 +73,7 @@ def test_every_rule_is_counted_whether_or_not_it_came_first() -> None:
 
 def test_a_signal_that_is_not_there_is_named() -> None:
     with pytest.raises(pl.exceptions.ColumnNotFoundError, match="gopher_quality_num_words"):
-        decide(
-            signals(("en", 0.9, 1)), FilterParameters(rules=("gopher_quality",), gopher_quality=GopherQualityRules())
-        )
+        decide(signals(("en", 0.9, 1)), GopherQualityRules().conditions())
 
 
 documents = st.tuples(
@@ -108,4 +108,4 @@ def test_decisions_are_those_of_a_loop_over_the_conditions(
             if broken:
                 expected.append((row["doc_id"], condition.rule, value, condition.threshold))
                 break
-    assert decide(table, filters).select("doc_id", "rule", "value", "threshold").rows() == expected
+    assert decide(table, filters.conditions()).select("doc_id", "rule", "value", "threshold").rows() == expected

@@ -4,11 +4,13 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline_lib.filters.c4 import C4LineRules, C4Rules
+from pipeline_lib.filters.custom import CustomRule
 from pipeline_lib.filters.fineweb_quality import FineWebQualityRules
 from pipeline_lib.filters.gopher_quality import GopherQualityRules
 from pipeline_lib.filters.gopher_repetition import GopherRepetitionRules
 from pipeline_lib.filters.length import LengthRules
-from pipeline_lib.filters.parameters import SIGNALS, FilterParameters, signal_parameters
+from pipeline_lib.filters.parameters import FilterParameters, signal_parameters
+from pipeline_lib.filters.rule_sets import RULE_SET_NAMES, SIGNALS_OF
 
 DEFAULT = FilterParameters()
 
@@ -44,18 +46,41 @@ def test_what_changes_signals_or_text_measures_anew(changed: FilterParameters) -
     assert signal_parameters(changed) != signal_parameters(DEFAULT)
 
 
-def test_fineweb_sees_the_text_that_c4_left_where_c4_stands_before_it() -> None:
-    assert signal_parameters(DEFAULT).after_line_edits == ("fineweb_quality",)
-    assert signal_parameters(replace(DEFAULT, rules=("fineweb_quality", "c4"))).after_line_edits == ()
-    without_c4 = signal_parameters(replace(DEFAULT, rules=("fineweb_quality",)))
-    assert (without_c4.after_line_edits, without_c4.publish_line_edits) == ((), False)
+def test_the_measured_part_tells_what_is_measured_before_and_after_edits_in_one_spelling() -> None:
+    measured = signal_parameters(DEFAULT)
+    assert measured.rules == ("c4", "fineweb_quality")
+    assert measured.also_measure == ("length", "gopher_repetition", "gopher_quality")
+    assert signal_parameters(measured) == measured
+    assert signal_parameters(replace(DEFAULT, rules=("fineweb_quality", "c4"))).rules == ("c4",)
 
 
 def test_every_rule_reads_a_signal_that_is_measured() -> None:
-    everything = replace(DEFAULT, rules=("language", "length", *DEFAULT.rules[1:]), length=LengthRules(max_chars=9999))
-    read = {getattr(condition, "signal", "language_score") for condition in everything.conditions()}
-    assert read <= set(SIGNALS)
-    assert len(SIGNALS) == len(set(SIGNALS))
+    everything = replace(DEFAULT, rules=RULE_SET_NAMES, length=LengthRules(max_chars=9999))
+    read = {column for condition in everything.conditions() for column in condition.columns}
+    assert read <= {"language", *everything.signals()}
+    assert len(everything.signals()) == len(set(everything.signals()))
+
+
+def test_every_rule_set_has_its_key_and_names_its_signals_after_itself() -> None:
+    for name in RULE_SET_NAMES:
+        assert all(condition.rule.startswith(f"{name}.") for condition in DEFAULT.rule_set(name).conditions())
+        assert all(signal.startswith(f"{name}_") for signal in SIGNALS_OF[name])
+
+
+def test_a_rule_of_ones_own_has_its_signals_measured() -> None:
+    rule = CustomRule(name="shouting", drop_where="gopher_quality_num_words < 80")
+    filters = FilterParameters(rules=(), also_measure=(), custom=(rule,))
+    assert filters.measured() == ("gopher_quality",)
+    assert [condition.rule for condition in filters.conditions()] == ["custom.shouting"]
+    assert signal_parameters(filters) == signal_parameters(FilterParameters(rules=("gopher_quality",), also_measure=()))
+
+
+def test_rules_of_ones_own_are_asked_where_the_order_says_custom() -> None:
+    rule = CustomRule(name="short", drop_where="num_chars < 80")
+    first = FilterParameters(rules=("custom", "length"), custom=(rule,)).conditions()
+    last = FilterParameters(rules=("length",), custom=(rule,)).conditions()
+    assert [each.rule for each in first] == ["custom.short", "length.too_short"]
+    assert [each.rule for each in last] == ["length.too_short", "custom.short"]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +89,13 @@ def test_every_rule_reads_a_signal_that_is_measured() -> None:
         ({"rules": ["c4", "c4"]}, "c4 more than once"),
         ({"rules": ["gopher"]}, "gopher_quality"),  # the known names
         ({"words": "spacy"}, "whitespace"),
+        ({"custom": [{"name": "a", "drop_where": "num_word < 5"}]}, "gopher_quality_num_words"),  # the nearest
+        ({"custom": [{"name": "a", "drop_where": "1 < 5"}]}, "names no signal"),
+        ({"custom": [{"name": "a", "drop_where": "num_chars + 5"}]}, "expected a yes or no"),
+        ({"custom": [{"name": "a", "drop_where": "language < 5"}]}, "custom rule 'a'"),
+        ({"custom": [{"name": "a", "drop_where": "num_chars <"}]}, "no expression"),
+        ({"custom": [{"name": "A b", "drop_where": "num_chars < 5"}]}, "lower-case"),
+        ({"custom": [{"name": "a", "drop_where": "num_chars < 5"}] * 2}, "'a' more than once"),
         ({"gopher_quality": {"min_word": 50}}, "min_word"),
         ({"gopher_quality": {"min_words": 100_001}}, "every page would be dropped"),
         ({"gopher_quality": {"min_words": "many"}}, "min_words"),

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from published_stages import doc_id, document_row, publish_stage, publish_tables
 
-from pipeline_lib.filters.parameters import SIGNALS, FilterParameters, signal_parameters
+from pipeline_lib.filters.parameters import FilterParameters, signal_parameters
 from pipeline_lib.filters.stage import judge_part, signals_part
 from pipeline_lib.survivors import Trail, read_survivors
 from storage.accounts import Account
@@ -79,7 +79,7 @@ def test_documents_in_are_documents_out_plus_dropped_by_reason(tmp_path: Path) -
 
 def test_every_signal_is_kept_for_every_document(tmp_path: Path) -> None:
     _, signals, _ = filtered(tmp_path, TEXTS, FilterParameters())
-    table = signals.read("signals", PART.name, signals_schema(list(SIGNALS)))
+    table = signals.read("signals", PART.name, signals_schema(list(FilterParameters().signals())))
     assert table.num_rows == len(TEXTS)
     assert table["num_chars"].to_pylist() == [len(text) for text, _, _ in TEXTS]
     assert table["num_bytes"].to_pylist() == [len(text.encode()) for text, _, _ in TEXTS]
@@ -101,7 +101,7 @@ def test_a_recipe_without_c4_edits_nothing_and_measures_fineweb_on_the_extracted
     _, edited, _ = filtered(tmp_path / "edited", TEXTS, FilterParameters())
     assert rows(plain, "edits", EDITS) == []
     name = "fineweb_quality_num_lines"
-    schema = signals_schema(list(SIGNALS))
+    schema = signals_schema(list(FilterParameters().signals()))
     assert rows(plain, "signals", schema)[0][name] == 7
     assert rows(edited, "signals", schema)[0][name] == 6  # the line about cookies is gone
     assert rows(plain, "signals", schema)[0]["c4_num_kept_lines"] == 6

@@ -6,13 +6,13 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from pipeline_lib.filters import c4, fineweb_quality, gopher_quality, gopher_repetition, length
 from pipeline_lib.filters.c4 import C4LineRules, C4Rules
 from pipeline_lib.filters.decide import decide
 from pipeline_lib.filters.gopher_quality import GopherQualityRules
 from pipeline_lib.filters.length import LengthRules
-from pipeline_lib.filters.parameters import FilterParameters, RuleSetName
-from pipeline_lib.survivors import apply_edits
+from pipeline_lib.filters.measuring import Documents, measure
+from pipeline_lib.filters.parameters import FilterParameters
+from pipeline_lib.filters.rule_sets import RuleSetName
 
 SENTENCE = "The cat sat on the mat and it was a good mat to sit on. "
 
@@ -24,17 +24,9 @@ UNENDED = [f"{i} and this line is not short either" for i in range(8)]
 def reason(rule_set: RuleSetName, text: str, filters: FilterParameters | None = None) -> str | None:
     """The reason for which one rule set, alone, drops a document; None: it stays."""
     filters = replace(filters or FilterParameters(), rules=(rule_set,))
-    documents = pa.table({"doc_id": ["0" * 32], "text": pa.array([text], pa.large_string())})
-    edits = c4.edit_lines(documents["text"], filters.c4.lines)
-    edited = apply_edits(documents, c4.edits_table(documents["doc_id"], edits))["text"]
-    signals = {
-        **length.measure(documents["text"]),
-        **gopher_repetition.measure(documents["text"]),
-        **gopher_quality.measure(documents["text"], filters.gopher_quality.stop_words),
-        **c4.measure(edited, edits),
-        **fineweb_quality.measure(documents["text"], filters.fineweb_quality.short_line_chars),
-    }
-    decisions = decide(pl.DataFrame({"doc_id": documents["doc_id"].to_pylist(), **signals}), filters)
+    texts = pa.chunked_array([pa.array([text], pa.large_string())])
+    signals = measure(Documents(texts=texts), filters).signals
+    decisions = decide(pl.DataFrame({"doc_id": ["0" * 32], **signals}), filters.conditions())
     return decisions["rule"].item().removeprefix(f"{rule_set}.") if decisions.height else None
 
 

@@ -14,7 +14,7 @@ from published_stages import document_row, publish_stage
 
 from pipeline_lib.corpus.statistics import describe
 from pipeline_lib.filters.conditions import Bound
-from pipeline_lib.filters.parameters import SIGNALS, FilterParameters
+from pipeline_lib.filters.parameters import FilterParameters, signal_parameters
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
 from storage.schemas import (
@@ -155,12 +155,13 @@ def publish_run(store: Store, *, per_part: int, hostile: str) -> MadeRun:
             "signals",
             [
                 {
-                    "signals": (_signals(tables[part], generator), signals_schema(list(SIGNALS))),
+                    "signals": (_signals(tables[part], generator), signals_schema(list(FilterParameters().signals()))),
                     "edits": (_edits(tables[part]), EDITS),
                 }
                 for part in PARTS
             ],
             [Account(documents_in=count, documents_out=count) for count in counts],
+            parameters=json.loads(json.dumps(asdict(signal_parameters(FilterParameters())))),
         ),
     }
     decisions = {
@@ -402,7 +403,7 @@ def _signals(documents: pa.Table, generator: np.random.Generator) -> pa.Table:
         name: generator.beta(1.2, 9, count)
         if "ratio" in name or "score" in name
         else np.floor(generator.lognormal(4.5, 1.2, count))
-        for name in SIGNALS
+        for name in FilterParameters().signals()
     }
     columns["num_bytes"] = np.array([len(text.as_py().encode()) for text in documents["text"]], np.float64)
     return pa.table({"doc_id": documents["doc_id"], **columns})
@@ -411,7 +412,7 @@ def _signals(documents: pa.Table, generator: np.random.Generator) -> pa.Table:
 def _edits(documents: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(
         [
-            {"doc_id": doc_id, "rule": "c4.too_few_words", "start": 0, "end": 8, "replacement": ""}
+            {"doc_id": doc_id, "step": 0, "rule": "c4.too_few_words", "start": 0, "end": 8, "replacement": ""}
             for doc_id in documents["doc_id"].to_pylist()[::7]
         ],
         EDITS,

@@ -1,0 +1,1 @@
+"""A quality classifier that users train: hashed words and pairs of words, linear, calibrated."""
