@@ -4,7 +4,7 @@ BIN := .venv/bin
 RECIPE ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format golden slow chaos clean
+.PHONY: help run test check format golden slow chaos peers conformance bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -13,7 +13,7 @@ run: .venv/run.stamp  ## set up, then run the whole pipeline on the documentatio
 	$(BIN)/gristmill run $(RECIPE)
 
 test: .venv/dev.stamp  ## set up, then run all tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not peers"
 
 check: .venv/dev.stamp  ## format, lint, types, import directions, spelling
 	$(BIN)/ruff format --check .
@@ -35,8 +35,17 @@ slow: .venv/dev.stamp  ## the tests that take minutes
 chaos: .venv/dev.stamp  ## kills and corruption, all of them
 	$(BIN)/python -m pytest -m chaos --timeout 1800
 
+peers: .venv-peers/peers.stamp  ## set up the environment of the projects that ours is measured beside
+
+conformance: .venv/dev.stamp .venv-peers/peers.stamp  ## our decisions beside the peers' own, on real pages (needs ../shared/data)
+	$(BIN)/python -m pytest -m peers -s
+
+bench: .venv/dev.stamp .venv-peers/peers.stamp  ## speed beside the peers', in turn, on real pages (needs ../shared/data)
+	$(BIN)/python tests/benchmarks/bench_filters.py
+	$(BIN)/python tests/benchmarks/bench_what_if.py
+
 clean:  ## remove the environment and caches; runs in .gristmill stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build
+	rm -rf .venv .venv-peers .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "gristmill needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=/path/to/python3.12")'
@@ -49,3 +58,9 @@ clean:  ## remove the environment and caches; runs in .gristmill stay
 .venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,s3]'
 	touch $@ .venv/run.stamp
+
+.venv-peers/peers.stamp: pyproject.toml
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --upgrade pip
+	.venv-peers/bin/python -m pip install --quiet --group peers
+	touch $@

@@ -8,20 +8,16 @@ import json
 import os
 import sys
 import webbrowser
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from flows.clear_errors import WORK_FAILED, clear_errors
+from flows.file_verbs import judge, train_classifier, train_perplexity
 from storage.runs import Run, UnknownRun, find_run, list_runs
 from storage.store import Store, StoreError
-from storage.wrong_request import WrongRequest
-
-WORK_FAILED = 1
-WRONG_REQUEST = 2
-INTERRUPTED = 130
 
 _DEFAULT_STORE = ".gristmill"
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -97,7 +93,7 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
     gristmill run minicrawl --set source.paths=crawl-data/CC-MAIN-2026-43/warc.paths.gz --set source.files=4
     gristmill run my.yaml --set dedup.threshold=0.7 --set goal=corpus
     """
-    with _clear_errors():
+    with clear_errors():
         from flows.compiled import keep_compiled_kernels
 
         keep_compiled_kernels()
@@ -107,8 +103,10 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
 
         from flows.recipe import load_recipe
         from flows.runners import default_workers
+        from pipeline_lib.filters.rule_files import check_rule_files
 
         loaded = load_recipe(recipe, overrides)
+        check_rule_files(loaded.filters)
         store = _store(store_url)
         store.check_writable()
         if loaded.source.kind == "warc":
@@ -148,7 +146,7 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
 )
 def recipe(recipe: str, overrides: tuple[str, ...]) -> None:
     """Print RECIPE as YAML with every default filled in: a file to edit, and the list of all keys."""
-    with _clear_errors():
+    with clear_errors():
         import yaml
 
         from flows.recipe import load_recipe
@@ -162,7 +160,7 @@ def recipe(recipe: str, overrides: tuple[str, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def runs(store_url: str, as_json: bool) -> None:
     """List the runs of a store, oldest first."""
-    with _clear_errors():
+    with clear_errors():
         found = list_runs(_store(store_url))
         if as_json:
             rows = [
@@ -195,7 +193,7 @@ def runs(store_url: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def show(run: str, store_url: str, as_json: bool) -> None:
     """Show a run: its stages with what went in, came out and was dropped, its scores, where its results are."""
-    with _clear_errors():
+    with clear_errors():
         store = _store(store_url)
         found = find_run(store, run)
         if as_json:
@@ -211,7 +209,7 @@ def show(run: str, store_url: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def why(url: str, run_name: str, store_url: str, as_json: bool) -> None:
     """Tell the fate of the page URL in a run: where it was found, what it was measured at, kept or dropped and why."""
-    with _clear_errors():
+    with clear_errors():
         from flows.why import describe_fate, fate_of
 
         store = _store(store_url)
@@ -223,6 +221,43 @@ def why(url: str, run_name: str, store_url: str, as_json: bool) -> None:
             click.echo(describe_fate(url, found, captures))
         if not captures:
             sys.exit(WORK_FAILED)
+
+
+@main.command("what-if")
+@_run_argument
+@click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Another value for a key of filters, or filters.preset; repeatable.",
+)
+@click.option("--rule", metavar="RULE", help="Show documents on both sides of this rule's line.")
+@click.option("--samples", metavar="N", type=click.IntRange(min=0), default=3, show_default=True)
+@_store_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def what_if(
+    run: str, overrides: tuple[str, ...], rule: str | None, samples: int, store_url: str, as_json: bool
+) -> None:
+    """Tell what RUN would keep under other thresholds, from its stored signals: nothing is measured or written.
+
+    \b
+    gristmill what-if latest --set filters.gopher_quality.min_words=80
+    gristmill what-if latest --set 'filters.custom=[{name: mine, drop_where: num_chars < 300}]'
+    gristmill what-if latest --rule gopher_quality.too_few_words
+    """
+    with clear_errors():
+        from flows.compiled import keep_compiled_kernels
+
+        keep_compiled_kernels()
+        from flows.filter_settings import change_filters
+        from flows.what_if import describe_what_if, judged_filters, what_if
+
+        store = _store(store_url)
+        found = find_run(store, run)
+        changed = change_filters(judged_filters(store, found), overrides) if overrides else None
+        answer = what_if(store, found, changed, samples=samples, rule=rule)
+        click.echo(json.dumps(answer.as_json()) if as_json else describe_what_if(answer))
 
 
 @main.command()
@@ -247,7 +282,7 @@ def generate(
     as_json: bool,
 ) -> None:
     """Continue PROMPT with the model of RUN."""
-    with _clear_errors():
+    with clear_errors():
         from flows.generation import generate_text
         from model.sampling import SamplingParameters
 
@@ -269,7 +304,7 @@ def generate(
 @click.option("--open", "open_it", is_flag=True, help="Open it in a browser.")
 def report(run: str, store_url: str, open_it: bool) -> None:
     """Print where the report page of a run is."""
-    with _clear_errors():
+    with clear_errors():
         store = _store(store_url)
         found = find_run(store, run)
         path = found.paths.get("report")
@@ -290,7 +325,7 @@ def ui() -> None:
 @_store_option
 def ui_start(store_url: str) -> None:
     """Start the server, or find it running, and print its address."""
-    with _clear_errors():
+    with clear_errors():
         from flows.server import start_server
 
         store = _store(store_url)
@@ -301,7 +336,7 @@ def ui_start(store_url: str) -> None:
 @_store_option
 def ui_stop(store_url: str) -> None:
     """Stop the server. Runs and their results are in the store and stay."""
-    with _clear_errors():
+    with clear_errors():
         from flows.server import stop_server
 
         click.echo("stopped" if stop_server(_prefect_home(_store(store_url))) else "was not running")
@@ -311,13 +346,17 @@ def ui_stop(store_url: str) -> None:
 @_store_option
 def ui_status(store_url: str) -> None:
     """Print the server's address, or that it is not running (exit code 1)."""
-    with _clear_errors():
+    with clear_errors():
         from flows.server import running_server
 
         server = running_server(_prefect_home(_store(store_url)))
         click.echo("not running" if server is None else server.ui_url)
         if server is None:
             sys.exit(WORK_FAILED)
+
+
+for _verb in (judge, train_classifier, train_perplexity):
+    main.add_command(_verb)
 
 
 def _store(url: str) -> Store:
@@ -334,28 +373,6 @@ def _prefect_home(store: Store) -> Path:
 
 def _pages_folder(store: Store) -> Path | None:
     return Path(store.root) / "runs" if store.is_local else None
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Turn what went wrong into one message and an exit code; GRISTMILL_TRACEBACK=1 lets it rise."""
-    try:
-        yield
-    except WrongRequest as error:
-        _fail(error, WRONG_REQUEST)
-    except KeyboardInterrupt:
-        click.echo("\nstopped; what is published stays, and the next run continues from there", err=True)
-        sys.exit(INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 (the border to the person at the terminal)
-        _fail(error, WORK_FAILED)
-
-
-def _fail(error: Exception, code: int) -> NoReturn:
-    if os.environ.get("GRISTMILL_TRACEBACK"):
-        raise error
-    name = "" if isinstance(error, WrongRequest | ValueError | RuntimeError) else f"{type(error).__name__}: "
-    click.echo(f"gristmill: {name}{error}", err=True)
-    sys.exit(code)
 
 
 def _run_json(store: Store, run: Run) -> dict[str, Any]:

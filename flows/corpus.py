@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from flows.recipe import Recipe
 from flows.session import Session
 from flows.stage import Stage, run_stage, same_parts
+from model.scoring_stage import LikelihoodParameters, likelihood_part
 from pipeline_lib.corpus.stage import corpus_digest, corpus_part
 from pipeline_lib.crawl.documentation import documentation_identity, documentation_parts
 from pipeline_lib.crawl.listing import list_sources, sources_from_crawl
@@ -15,7 +16,10 @@ from pipeline_lib.crawl.stage import crawl_part, fetch_part, fetch_parts
 from pipeline_lib.dedup.signatures import signatures_part
 from pipeline_lib.dedup.stage import dedup_part
 from pipeline_lib.extract.stage import extract_part
-from pipeline_lib.filters.parameters import signal_parameters
+from pipeline_lib.filters import perplexity
+from pipeline_lib.filters.parameters import FilterParameters, signal_parameters
+from pipeline_lib.filters.perplexity import kind_of, model_digest
+from pipeline_lib.filters.rule_files import rule_files_digests
 from pipeline_lib.filters.stage import judge_part, signals_part
 from pipeline_lib.privacy.stage import privacy_part
 from storage.manifests import Part, PublishedStage
@@ -24,6 +28,7 @@ Stages = Mapping[str, PublishedStage]
 
 _READING = ("fastwarc", "resiliparse", "trafilatura", "lxml", "py3langid", "chardet", "pyarrow")
 _COUNTING = ("numba", "numpy", "pyarrow")
+_MEASURING = (*_COUNTING, "polars", "tldextract")
 _RENDERING = ("warcio", "docutils", "markdown-it-py", "jinja2")
 
 
@@ -79,15 +84,18 @@ def extract(session: Session, recipe: Recipe, sources: Stages) -> Stages:
 def judge(session: Session, recipe: Recipe, documents: Stages) -> Stages:
     """Signals once for every document; then decisions over them, which cost seconds when a threshold changes."""
     extracted = documents["extract"]
+    filters = recipe.filters
+    likelihood = score_with_model(session, filters, extracted)
     signals = run_stage(
         session,
         Stage(
             name="signals",
             work=signals_part,
             parts=same_parts(extracted),
-            parameters=signal_parameters(recipe.filters),
-            inputs={"extract": extracted},
-            libraries=_COUNTING,
+            parameters=signal_parameters(filters),
+            identity=rule_files_digests(filters),
+            inputs={"extract": extracted, **likelihood},
+            libraries=_MEASURING,
             continues="extract",
         ),
     )
@@ -97,13 +105,34 @@ def judge(session: Session, recipe: Recipe, documents: Stages) -> Stages:
             name="judge",
             work=judge_part,
             parts=same_parts(extracted),
-            parameters=recipe.filters,
+            parameters=filters,
             inputs={"extract": extracted, "signals": signals},
             libraries=("polars", "pyarrow"),
             continues="signals",
         ),
     )
-    return {**documents, "signals": signals, "judge": judged}
+    return {**documents, **likelihood, "signals": signals, "judge": judged}
+
+
+def score_with_model(session: Session, filters: FilterParameters, extracted: PublishedStage) -> Stages:
+    """What a model that an earlier run exported says of the documents, where the rules ask for it."""
+    model = filters.perplexity.model
+    if model is None or "perplexity" not in filters.measured() or kind_of(model) != "export":
+        return {}
+    published = run_stage(
+        session,
+        Stage(
+            name="likelihood",
+            work=likelihood_part,
+            parts=same_parts(extracted),
+            parameters=LikelihoodParameters(model=model, signal=perplexity.SIGNALS[0]),
+            identity={"model": model_digest(filters.perplexity)},
+            inputs={"extract": extracted},
+            libraries=("torch", "tokenizers", "pyarrow"),
+            continues="extract",
+        ),
+    )
+    return {"likelihood": published}
 
 
 def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:

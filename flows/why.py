@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from flows.recipe import Recipe
-from pipeline_lib.filters.conditions import Bound, Condition
-from pipeline_lib.filters.parameters import SIGNALS
+from pipeline_lib.filters.conditions import Condition
+from pipeline_lib.filters.stage import read_signals
 from storage.manifests import PublishedStage, open_stage
 from storage.runs import Run
 from storage.schemas import (
@@ -22,7 +22,6 @@ from storage.schemas import (
     DUPLICATES,
     EDITS,
     REJECTED_RECORDS,
-    signals_schema,
 )
 from storage.store import Store
 from storage.wrong_request import WrongRequest
@@ -110,26 +109,21 @@ def _conditions(run: Run) -> tuple[Condition, ...]:
 
 def _asked(conditions: Sequence[Condition], signals: Mapping[str, Any], row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every rule with the document's value beside its line, whether or not an earlier rule had decided already."""
-    measured = {**row, **signals}
-    answers = pl.DataFrame([measured]).select(each.broken().alias(each.rule) for each in conditions).row(0, named=True)
-    asked = []
-    for condition in conditions:
-        if isinstance(condition, Bound):
-            value = measured[condition.signal]
-            line = f"{condition.signal} {condition.comparison} {_number(condition.threshold)}"
-        else:
-            value = measured[condition.column]
-            line = f"{condition.column} not one of {', '.join(condition.allowed)}"
-        asked.append(
-            {
-                "rule": condition.rule,
-                "value": value,
-                "threshold": condition.threshold,
-                "drops": line,
-                "broken": answers[condition.rule],
-            }
-        )
-    return asked
+    measured = pl.DataFrame([{"language": row["language"], **signals}])
+    answers = {
+        kind: measured.select(getattr(each, kind)().alias(each.rule) for each in conditions).row(0, named=True)
+        for kind in ("broken", "value", "evidence")
+    }
+    return [
+        {
+            "rule": each.rule,
+            "value": answers["evidence"].get(each.rule) or answers["value"][each.rule],
+            "threshold": each.threshold,
+            "drops": each.drops(),
+            "broken": answers["broken"][each.rule],
+        }
+        for each in conditions
+    ]
 
 
 def _fate(
@@ -140,8 +134,8 @@ def _fate(
     fate["fetched_at"] = row["fetched_at"].isoformat() if row["fetched_at"] is not None else None
     fate["text_characters"] = len(fate.pop("text"))
     if "signals" in stages:
-        (fate["signals"],) = _by_id(stages["signals"], "signals", part, signals_schema(list(SIGNALS)), doc_id)
-        del fate["signals"]["doc_id"]
+        found = read_signals(stages["signals"], part)
+        (fate["signals"],) = found.filter(pc.equal(found["doc_id"], doc_id)).drop_columns("doc_id").to_pylist()
         fate["edits"] += _edits(stages["signals"], "signals", part, doc_id)
     if "judge" in stages:
         fate["rules"] = _asked(conditions, fate["signals"], row)
