@@ -37,7 +37,7 @@ chaos: .venv/dev.stamp  ## kills and corruption, all of them
 
 peers: .venv-peers/peers.stamp  ## set up the environment of the projects that ours is measured beside
 
-conformance: .venv/dev.stamp .venv-peers/peers.stamp  ## our decisions beside the peers' own, on real pages (needs ../shared/data)
+conformance: .venv/dev.stamp .venv-peers/peers.stamp  ## our decisions beside the peers' own, on real pages (needs ../shared/data; DCLM's: GRISTMILL_DCLM)
 	$(BIN)/python -m pytest -m peers -s
 
 bench: .venv/dev.stamp .venv-peers/peers.stamp  ## speed beside the peers', in turn, on real pages (needs ../shared/data)
@@ -59,8 +59,10 @@ clean:  ## remove the environment and caches; runs in .gristmill stay
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,s3]'
 	touch $@ .venv/run.stamp
 
+# Curator and Dolma come without what they ask for: gigabytes (Ray, PyTorch), none of which the compared rules use.
 .venv-peers/peers.stamp: pyproject.toml
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --upgrade pip
 	.venv-peers/bin/python -m pip install --quiet --group peers
+	.venv-peers/bin/python -m pip install --quiet --no-deps --group peers-alone
 	touch $@

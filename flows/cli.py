@@ -432,7 +432,10 @@ def _print_summary(store: Store, run: Run, ui_url: str) -> None:
         click.echo(f"it wrote  {sample['prompt']}{sample['continuation']}")
     click.echo(f"report    {store.full_path(run.paths['report'])}")
     click.echo(f"UI        {ui_url}/runs/flow-run/{run.flow_run_id}")
-    click.echo('try       gristmill generate latest "The array"')
+    if "checkpoint" in run.paths:
+        click.echo('try       gristmill generate latest "The array"')
+    else:
+        click.echo("try       gristmill what-if latest")
 
 
 if __name__ == "__main__":

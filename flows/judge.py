@@ -58,7 +58,8 @@ def shown_progress() -> Iterator[Callable[[JudgeProgress], None]]:
     console = Console(stderr=True, highlight=False)
     began = time.monotonic()
     told = 0
-    with console.status("reading") if console.is_terminal else nullcontext() as status:
+    what = "reading (the first time, rules are compiled: half a minute)"
+    with console.status(what) if console.is_terminal else nullcontext() as status:
 
         def tell(progress: JudgeProgress) -> None:
             nonlocal told

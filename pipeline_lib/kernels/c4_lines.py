@@ -19,12 +19,13 @@ from pipeline_lib.kernels.unicode_tables import DECIMAL, SPACE, Classes, charact
 from pipeline_lib.kernels.utf8 import (
     code_point_at,
     code_point_before,
+    count_visible_ascii,
+    fold_ascii,
     frozen,
     line_at,
     load_8_bytes,
     skip_space,
     skip_space_back,
-    store_8_bytes,
 )
 
 EDIT_RULES = (
@@ -54,17 +55,12 @@ _COOKIE_POLICY = np.frombuffer(b"cookie policy", np.uint8)
 _USES_COOKIES = np.frombuffer(b"uses cookies", np.uint8)
 _USE_OF_COOKIES = np.frombuffer(b"use of cookies", np.uint8)
 _USE_COOKIES = np.frombuffer(b"use cookies", np.uint8)
-# The first three letters of each, as one number.
-_USE, _TER, _PRI, _COO, _LOR, _JAV = (
-    int.from_bytes(letters, "little") for letters in (b"use", b"ter", b"pri", b"coo", b"lor", b"jav")
-)
 _EDIT = np.frombuffer(b"[edit]", np.uint8)
 _CITATION_NEEDED = np.frombuffer(b"[citation needed]", np.uint8)
 
 _LOWEST_BITS = np.uint64(0x0101010101010101)
 _UPPERMOST_BITS = np.uint64(0x8080808080808080)
 _BRACKETS = np.uint64(_BRACKET) * _LOWEST_BITS
-_KELVIN_BYTES = np.uint64(0xE2) * _LOWEST_BITS  # the first byte of U+212A
 
 _HAS_LOREM_IPSUM, _HAS_JAVASCRIPT, _HAS_POLICY, _HAS_CURLY_BRACKET = 1, 2, 4, 8
 
@@ -264,14 +260,14 @@ def _judge_line(
 
     `folded` is overwritten.
     """
-    num_words, longest_word = _measure_words(data, start, end, classes)
+    num_words, longest_word, has_bracket = _measure_words(data, start, end, classes)
     if 0 <= rules.max_word_chars < longest_word:
         return _LONG_WORD, False, False, False
-    folded_end = _fold_line(data, start, end, classes, rules.remove_citations, folded)
+    folded_end = _fold_line(data, start, end, classes, rules.remove_citations and has_bracket, folded)
     if rules.require_end_mark and not _ends_with_mark(folded, folded_end, rules.end_marks, rules.ellipsis_ends_line):
         return _NO_END_MARK, False, False, False
     if rules.words_after_citations:
-        num_words, _ = _measure_words(folded, 0, folded_end, classes)
+        num_words, _, _ = _measure_words(folded, 0, folded_end, classes)
     if num_words < rules.min_words:
         return _TOO_FEW_WORDS, False, False, False
     found = _find_phrases(folded, folded_end)
@@ -332,11 +328,22 @@ def _add_edit(edits: _Edits, num_edits: int, start: int, end: int, rule: int) ->
 
 
 @njit(nogil=True, cache=True)
-def _measure_words(data: Bytes, start: int, end: int, classes: Classes) -> tuple[int, int]:
-    """Words of [start, end) and the characters of the longest."""
+def _measure_words(data: Bytes, start: int, end: int, classes: Classes) -> tuple[int, int, bool]:
+    """Words of [start, end), the characters of the longest, and whether there may be an opening bracket."""
     num_words = longest = word_chars = 0
+    has_bracket = np.uint64(0)
     i = start
     while i < end:
+        if i + 8 <= end:
+            eight = load_8_bytes(data, i)
+            num_visible = count_visible_ascii(eight)
+            if num_visible:
+                brackets = eight ^ _BRACKETS
+                has_bracket |= (brackets - _LOWEST_BITS) & ~brackets & _UPPERMOST_BITS
+                word_chars += num_visible
+                i += num_visible
+                if num_visible == 8:
+                    continue
         byte = data[i]
         if byte & 0xC0 == 0x80:  # within a character
             i += 1
@@ -350,9 +357,10 @@ def _measure_words(data: Bytes, start: int, end: int, classes: Classes) -> tuple
             word_chars = 0
         else:
             word_chars += 1
+            has_bracket |= np.uint64(byte == _BRACKET)
         i += 1
     num_words += word_chars > 0
-    return num_words, max(longest, word_chars)
+    return num_words, max(longest, word_chars), has_bracket != 0
 
 
 @njit(nogil=True, cache=True)
@@ -417,82 +425,73 @@ def _skip_citations_back(data: Bytes, start: int, end: int, classes: Classes) ->
 
 @njit(nogil=True, cache=True)
 def _fold_line(data: Bytes, start: int, end: int, classes: Classes, remove_citations: bool, folded: Bytes) -> int:
-    """Write the line to `folded` without its citations, A-Z in lower case, U+212A as k; returns how many bytes."""
+    """Write the line to `folded` as `fold_ascii` does, without its citations; returns how many bytes."""
     target = 0
     i = start
-    while i < end:
-        if i + 8 <= end:
-            eight = load_8_bytes(data, i)
-            if not _has_byte(eight, _BRACKETS) and not _has_byte(eight, _KELVIN_BYTES):
-                store_8_bytes(folded, target, _lower_8_bytes(eight))
-                target += 8
-                i += 8
-                continue
-        byte = data[i]
-        if byte == _BRACKET and remove_citations:
+    while remove_citations and i < end:
+        after = i
+        if data[i] == _BRACKET:
             after = _citation_end(data, i, end, classes)
-            if after > i:
-                i = after
-                continue
-        if 0x41 <= byte <= 0x5A:
-            byte |= np.uint8(0x20)
-        elif byte == 0xE2 and data[i + 1] == 0x84 and data[i + 2] == 0xAA:
-            byte = np.uint8(0x6B)
-            i += 2
-        folded[target] = byte
-        target += 1
-        i += 1
-    return target
-
-
-@njit(nogil=True, cache=True)
-def _has_byte(eight: np.uint64, repeated: np.uint64) -> bool:
-    """Whether one of eight bytes is the byte that `repeated` holds eight times."""
-    zero = eight ^ repeated
-    return bool((zero - _LOWEST_BITS) & ~zero & _UPPERMOST_BITS != 0)
-
-
-@njit(nogil=True, cache=True)
-def _lower_8_bytes(eight: np.uint64) -> np.uint64:
-    """Eight bytes with A-Z in lower case; others, those of longer characters too, as they are."""
-    low = eight & ~_UPPERMOST_BITS
-    from_a = low + (np.uint64(0x80 - 0x41) * _LOWEST_BITS)  # the upper bit of each says whether it is A or more
-    beyond_z = low + (np.uint64(0x80 - 0x5B) * _LOWEST_BITS)
-    return eight | ((from_a & ~beyond_z & ~eight & _UPPERMOST_BITS) >> np.uint64(2))
+        if after > i:
+            target = fold_ascii(data, start, i, folded, target)
+            start = i = after
+        else:
+            i += 1
+    return fold_ascii(data, start, end, folded, target)
 
 
 @njit(nogil=True, cache=True)
 def _find_phrases(folded: Bytes, end: int) -> int:
     """Which of the phrases a folded line holds, as bits."""
     found = 0
-    next_two: Any = 0  # the bytes behind position i, the first lowest; a call for each candidate letter would cost more
-    for i in range(end - 1, -1, -1):
-        three = np.int64(folded[i]) | next_two << 8
-        next_two = three & 0xFFFF
-        if three & 0xFF == _CURLY_BRACKET:
+    if not _may_hold_phrase(folded, end):
+        return found
+    for i in range(end):
+        byte = folded[i]
+        if byte == _CURLY_BRACKET:
             found |= _HAS_CURLY_BRACKET
-        elif three == _USE:
+        elif byte == 0x75:  # u
             if (
                 _starts_with(folded, i, end, _USE_COOKIES)
                 or _starts_with(folded, i, end, _USES_COOKIES)
                 or _starts_with(folded, i, end, _USE_OF_COOKIES)
             ):
                 found |= _HAS_POLICY
-        elif three == _TER:
+        elif byte == 0x74:  # t
             if _starts_with(folded, i, end, _TERMS_OF_USE):
                 found |= _HAS_POLICY
-        elif three == _PRI:
+        elif byte == 0x70:  # p
             if _starts_with(folded, i, end, _PRIVACY_POLICY):
                 found |= _HAS_POLICY
-        elif three == _COO:
+        elif byte == 0x63:  # c
             if _starts_with(folded, i, end, _COOKIE_POLICY):
                 found |= _HAS_POLICY
-        elif three == _LOR:
+        elif byte == 0x6C:  # l
             if _starts_with(folded, i, end, _LOREM_IPSUM):
                 found |= _HAS_LOREM_IPSUM
-        elif three == _JAV and _starts_with(folded, i, end, _JAVASCRIPT_PHRASE):
+        elif byte == 0x6A and _starts_with(folded, i, end, _JAVASCRIPT_PHRASE):  # j
             found |= _HAS_JAVASCRIPT
     return found
+
+
+@njit(nogil=True, cache=True)
+def _may_hold_phrase(folded: Bytes, end: int) -> bool:
+    """Whether a line has a curly bracket or three letters of a phrase. Without a branch, it is done on many bytes at
+    once: most lines have none."""
+    some = np.uint8(0)
+    for i in range(end):
+        some |= folded[np.uint64(i)] == _CURLY_BRACKET
+    for i in range(end - 2):
+        k = np.uint64(i)
+        a, b, c = folded[k], folded[k + np.uint64(1)], folded[k + np.uint64(2)]
+        some |= (
+            ((a == 0x6B) & (b == 0x69) & (c == 0x65))  # cookie: kie
+            | ((a == 0x66) & (b == 0x20) & (c == 0x75))  # terms of use: f u
+            | ((a == 0x76) & (b == 0x61) & (c == 0x63))  # privacy: vac
+            | ((a == 0x76) & (b == 0x61) & (c == 0x73))  # javascript: vas
+            | ((a == 0x70) & (b == 0x73) & (c == 0x75))  # lorem ipsum: psu
+        )
+    return some != 0
 
 
 @njit(nogil=True, cache=True)

@@ -19,6 +19,7 @@ from pipeline_lib.kernels.utf8 import (
     code_point_before,
     count_chars,
     find_or_insert,
+    fold_ascii,
     frozen,
     hash_bytes,
     skip_space,
@@ -314,7 +315,7 @@ def _count_distinct_paragraphs(
             if find_or_insert(keys, values, mask, hash_bytes(data, start, end), num_paragraphs) == num_paragraphs:
                 num_distinct += 1
                 distinct_chars += chars
-            folded_end = _fold(data, start, end, folded)
+            folded_end = fold_ascii(data, start, end, folded, 0)
             found = _find_phrases(folded, folded_end, phrase_data, phrase_offsets, phrase_marks, first_with)
             num_boilerplate += found & _BOILERPLATE != 0
             num_placeholders += found & _PLACEHOLDER != 0
@@ -326,24 +327,6 @@ def _count_distinct_paragraphs(
         counts[3, text] = distinct_chars
         counts[4, text] = num_boilerplate
         counts[5, text] = num_placeholders
-
-
-@njit(nogil=True, cache=True)
-def _fold(data: Bytes, start: int, end: int, folded: Bytes) -> int:
-    """Write [start, end) to `folded` with A-Z in lower case, U+212A (the Kelvin sign) as k; returns how many bytes."""
-    target = 0
-    i = start
-    while i < end:
-        byte = data[i]
-        if 0x41 <= byte <= 0x5A:
-            byte |= np.uint8(0x20)
-        elif byte == 0xE2 and data[i + 1] == 0x84 and data[i + 2] == 0xAA:
-            byte = np.uint8(0x6B)
-            i += 2
-        folded[target] = byte
-        target += 1
-        i += 1
-    return target
 
 
 @njit(nogil=True, cache=True)

@@ -55,6 +55,7 @@ _WINDOW_STEP, _LONGEST_WINDOW = 16, 48
 _SKETCH_MOST = 255  # where a counter stops
 _COUNTERS_PER_HASH = 4  # at least: with more, fewer hashes share one, and more memory is touched
 _ODD = np.uint64(0x9E3779B97F4A7C15)
+_UPPERMOST_BITS = np.uint64(0x8080808080808080)
 _ALL_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
 _BEYOND_END = 16  # bytes after the last word: loads of 8 bytes may reach beyond it
 
@@ -259,17 +260,29 @@ def _pack_punct_words(
 ) -> tuple[int, bool]:
     """The same for the words of `next_word`."""
     num_words = num_bytes = 0
-    any_byte = 0
+    all_bytes = np.uint64(0)
     while True:
         word_start, start = next_word(data, start, end, classes)
         starts[num_words] = num_bytes
         if word_start == end:
-            return num_words, any_byte < 0x80
-        for i in range(word_start, start):
-            packed[num_bytes] = data[i]
-            any_byte |= data[i]
-            num_bytes += 1
-        hashes[num_words] = _hash_packed(packed, starts[num_words], num_bytes)
+            return num_words, all_bytes & _UPPERMOST_BITS == 0
+        i, state = word_start, np.uint64(start - word_start)
+        while i + 8 < start:
+            eight_bytes = load_8_bytes(data, i)
+            store_8_bytes(packed, num_bytes + i - word_start, eight_bytes)
+            all_bytes |= eight_bytes
+            state = absorb(state, eight_bytes)
+            i += 8
+        rest = np.uint64(0)
+        if i + 8 <= end:
+            rest = load_8_bytes(data, i) & (_ALL_BITS >> np.uint64(8 * (i + 8 - start)))
+        else:
+            for k in range(start - 1, i - 1, -1):
+                rest = rest << np.uint64(8) | np.uint64(data[k])
+        store_8_bytes(packed, num_bytes + i - word_start, rest)
+        all_bytes |= rest
+        hashes[num_words] = mix(absorb(state, rest))
+        num_bytes += start - word_start
         num_words += 1
 
 

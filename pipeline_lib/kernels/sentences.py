@@ -15,7 +15,7 @@ from numba import njit
 
 from pipeline_lib.kernels.arrow import Bytes, Offsets
 from pipeline_lib.kernels.unicode_tables import ALPHABETIC, END_MARK, PUNCTUATION, SPACE, Classes, character_classes
-from pipeline_lib.kernels.utf8 import code_point_at, frozen
+from pipeline_lib.kernels.utf8 import code_point_at, count_ascii_alphanumerics, frozen, load_8_bytes
 
 _NEWLINE = 0x0A
 _DOT = 0x2E
@@ -41,6 +41,14 @@ def _count_sentences(data: Bytes, offsets: Offsets, classes: Classes, counts: np
         last = before = before_that = _NONE  # of the word: last character but closing ones, and the two before that
         previous = previous_but_one = _NONE  # characters of the word, closing ones too
         while i <= end:
+            if in_word and i + 8 <= end:
+                num_plain = count_ascii_alphanumerics(load_8_bytes(data, i))
+                if num_plain > 2:  # at one step as if each had been looked at
+                    plain = True
+                    i += num_plain
+                    last, before, before_that = np.int64(data[i - 1]), np.int64(data[i - 2]), np.int64(data[i - 3])
+                    previous, previous_but_one = last, before
+                    continue
             code_point, width = _NEWLINE, 1
             if i < end:
                 code_point, width = code_point_at(data, i)

@@ -23,7 +23,10 @@ _NEWLINE = 0x0A
 _NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
 _LOWEST_BITS = np.uint64(0x0101010101010101)
 _UPPERMOST_BITS = np.uint64(0x8080808080808080)
+_FIRST_PRINTABLE = np.uint64(0x2020202020202020)
 _FIRST_VISIBLE = np.uint64(0x2121212121212121)
+
+_KELVIN_BYTES = np.uint64(0xE2E2E2E2E2E2E2E2)  # the first byte of U+212A
 
 _MIN_TABLE_BITS = 4
 
@@ -106,10 +109,48 @@ def skip_word(data: Bytes, start: int, end: int, classes: Classes) -> int:
 
 
 @njit(nogil=True, cache=True)
+def load_8_bytes(data: Bytes, i: int) -> np.uint64:
+    """The bytes [i, i + 8) as one number, the first lowest.
+
+    Written out like this, with an index that cannot be counted from the end, it compiles to one load.
+    """
+    k = np.uint64(i)
+    return (
+        np.uint64(data[k])
+        | np.uint64(data[k + np.uint64(1)]) << np.uint64(8)
+        | np.uint64(data[k + np.uint64(2)]) << np.uint64(16)
+        | np.uint64(data[k + np.uint64(3)]) << np.uint64(24)
+        | np.uint64(data[k + np.uint64(4)]) << np.uint64(32)
+        | np.uint64(data[k + np.uint64(5)]) << np.uint64(40)
+        | np.uint64(data[k + np.uint64(6)]) << np.uint64(48)
+        | np.uint64(data[k + np.uint64(7)]) << np.uint64(56)
+    )
+
+
+@njit(nogil=True, cache=True)
+def count_printable_ascii(eight_bytes: np.uint64) -> int:
+    """How many of the bytes, from the first on, are neither ASCII's controls nor part of a longer character.
+
+    For lines: where it stops, a line may end.
+    """
+    # as in `count_visible_ascii`, with the space
+    stops = ((eight_bytes - _FIRST_PRINTABLE) | eight_bytes) & _UPPERMOST_BITS
+    if stops == 0:
+        return 8
+    below = (stops & (~stops + np.uint64(1))) - np.uint64(1)  # all bits below the lowest one
+    return int(np.int64(((below & _LOWEST_BITS) * _LOWEST_BITS) >> np.uint64(56))) - 1
+
+
+@njit(nogil=True, cache=True)
 def line_at(data: Bytes, start: int, end: int) -> tuple[int, int]:
     """Where the line that begins at `start` ends, and where the next begins; lines are those of str.splitlines."""
     i = start
     while i < end:
+        if i + 8 <= end:
+            num_printable = count_printable_ascii(load_8_bytes(data, i))
+            i += num_printable
+            if num_printable == 8:
+                continue
         byte = data[i]
         if byte <= 0x1E:
             if byte == 0x0D and i + 1 < end and data[i + 1] == 0x0A:
@@ -136,25 +177,6 @@ def mix(value: np.uint64) -> np.uint64:
 
 
 @njit(nogil=True, cache=True)
-def load_8_bytes(data: Bytes, i: int) -> np.uint64:
-    """The bytes [i, i + 8) as one number, the first lowest.
-
-    Written out like this, with an index that cannot be counted from the end, it compiles to one load.
-    """
-    k = np.uint64(i)
-    return (
-        np.uint64(data[k])
-        | np.uint64(data[k + np.uint64(1)]) << np.uint64(8)
-        | np.uint64(data[k + np.uint64(2)]) << np.uint64(16)
-        | np.uint64(data[k + np.uint64(3)]) << np.uint64(24)
-        | np.uint64(data[k + np.uint64(4)]) << np.uint64(32)
-        | np.uint64(data[k + np.uint64(5)]) << np.uint64(40)
-        | np.uint64(data[k + np.uint64(6)]) << np.uint64(48)
-        | np.uint64(data[k + np.uint64(7)]) << np.uint64(56)
-    )
-
-
-@njit(nogil=True, cache=True)
 def store_8_bytes(data: Bytes, i: int, value: np.uint64) -> None:
     """The inverse of `load_8_bytes`, and one store."""
     k = np.uint64(i)
@@ -166,6 +188,52 @@ def store_8_bytes(data: Bytes, i: int, value: np.uint64) -> None:
     data[k + np.uint64(5)] = np.uint8(value >> np.uint64(40))
     data[k + np.uint64(6)] = np.uint8(value >> np.uint64(48))
     data[k + np.uint64(7)] = np.uint8(value >> np.uint64(56))
+
+
+@njit(nogil=True, cache=True)
+def count_ascii_alphanumerics(eight_bytes: np.uint64) -> int:
+    """How many of the bytes, from the first on, are letters or digits of ASCII."""
+    low = eight_bytes & ~_UPPERMOST_BITS  # sums of single bytes: their upper bits say what is at least as large
+    small = low | np.uint64(0x20) * _LOWEST_BITS
+    letters = (small + np.uint64(0x80 - 0x61) * _LOWEST_BITS) & ~(small + np.uint64(0x80 - 0x7B) * _LOWEST_BITS)
+    digits = (low + np.uint64(0x80 - 0x30) * _LOWEST_BITS) & ~(low + np.uint64(0x80 - 0x3A) * _LOWEST_BITS)
+    stops = ~((letters | digits) & ~eight_bytes) & _UPPERMOST_BITS
+    if stops == 0:
+        return 8
+    below = (stops & (~stops + np.uint64(1))) - np.uint64(1)  # all bits below the lowest one
+    return int(np.int64(((below & _LOWEST_BITS) * _LOWEST_BITS) >> np.uint64(56))) - 1
+
+
+@njit(nogil=True, cache=True)
+def fold_ascii(data: Bytes, start: int, end: int, folded: Bytes, target: int) -> int:
+    """Write [start, end) to `folded` from `target` on, A-Z in lower case and U+212A (the Kelvin sign) as k; returns
+    where it ends. Lower-casing makes a-z of no other characters."""
+    i = start
+    while i < end:
+        if i + 8 <= end:
+            eight = load_8_bytes(data, i)
+            kelvin = eight ^ _KELVIN_BYTES
+            if (kelvin - _LOWEST_BITS) & ~kelvin & _UPPERMOST_BITS == 0:
+                low = (
+                    eight & ~_UPPERMOST_BITS
+                )  # the upper bit of each byte's sum says whether it is at least A, or Z + 1
+                at_least = low + np.uint64(0x80 - 0x41) * _LOWEST_BITS
+                beyond = low + np.uint64(0x80 - 0x5B) * _LOWEST_BITS
+                capital = at_least & ~beyond & ~eight & _UPPERMOST_BITS
+                store_8_bytes(folded, target, eight | capital >> np.uint64(2))
+                target += 8
+                i += 8
+                continue
+        byte = data[i]
+        if 0x41 <= byte <= 0x5A:
+            byte |= np.uint8(0x20)
+        elif byte == 0xE2 and data[i + 1] == 0x84 and data[i + 2] == 0xAA:
+            byte = np.uint8(0x6B)
+            i += 2
+        folded[target] = byte
+        target += 1
+        i += 1
+    return target
 
 
 @njit(nogil=True, cache=True)

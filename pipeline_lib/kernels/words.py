@@ -11,13 +11,14 @@ from numba import njit
 from pipeline_lib.kernels.arrow import Bytes, Offsets
 from pipeline_lib.kernels.punct_words import next_word
 from pipeline_lib.kernels.unicode_tables import ALPHABETIC, PUNCTUATION, SPACE, Classes, character_classes
-from pipeline_lib.kernels.utf8 import code_point_at, frozen
+from pipeline_lib.kernels.utf8 import code_point_at, count_ascii_alphanumerics, frozen, load_8_bytes
 
 Counts = npt.NDArray[np.int64]  # shape (texts,)
 
 # `whitespace`: what str.split gives. `punct`: what `punct_words` says, with punctuation marks as words of their own.
 WordDefinition = Literal["whitespace", "punct"]
 
+_LETTER_BITS = np.uint64(0x4040404040404040)  # that digits do not have
 _HASH_SIGN = 0x23
 _DOT = 0x2E
 _ELLIPSIS = 0x2026
@@ -96,6 +97,26 @@ def _count_words(
                 if word_start > i:
                     num_dots = 0
                     i = word_start
+                word_bytes = word_end - word_start
+                if word_bytes <= 8 and word_start + 8 <= end:
+                    eight = load_8_bytes(data, word_start)
+                    if count_ascii_alphanumerics(eight) >= word_bytes > 0:  # most words: no look at each character
+                        num_dots = 0
+                        num_words += 1
+                        num_plain += 1
+                        plain_chars += word_bytes
+                        longest = max(longest, word_bytes)
+                        num_alphabetic += _has_ascii_letter(eight, word_bytes)
+                        if word_bytes <= longest_listed:
+                            word_hash = _EMPTY_HASH
+                            for k in range(word_start, word_end):
+                                word_hash = _add_character(word_hash, np.int64(data[k]))
+                            for k in range(num_listed):
+                                if word_hash == listed_hashes[k] and found_in[k] != text + 1:
+                                    found_in[k] = text + 1
+                                    num_found += 1
+                        i = word_end
+                        continue
             word_chars = 0
             word_hash = _EMPTY_HASH
             seen = 0  # classes of all characters of the word
@@ -151,6 +172,12 @@ def _count_words(
 def _add_character(state: np.uint64, code_point: int) -> np.uint64:
     """The hash of a word, one character longer; costs less than a second look at the word."""
     return (state ^ np.uint64(code_point)) * _ODD
+
+
+@njit(nogil=True, cache=True)
+def _has_ascii_letter(eight_bytes: np.uint64, num_bytes: int) -> bool:
+    """Whether there is a letter among the first of eight bytes, which are letters and digits of ASCII."""
+    return bool((eight_bytes & _LETTER_BITS) << np.uint64(8 * (8 - num_bytes)) != 0)
 
 
 def count_words(data: Bytes, offsets: Offsets, words: WordDefinition = "whitespace") -> Counts:

@@ -108,7 +108,7 @@ def _run(race: Race, texts: list[str], megabytes: float, path: Path, peer: PeerP
     peer.ask(**{**job, "last": 20})
     our_seconds, peer_seconds = [], []
     for _ in range(rounds):
-        our_seconds.append(statistics.median(ours() for _ in range(5)))
+        our_seconds.append(statistics.median(ours() for _ in range(9)))
         peer_seconds.append(float(peer.ask(**job)["cpu_seconds"]))
     ratios = [theirs / mine for mine, theirs in zip(our_seconds, peer_seconds, strict=True)]
     figure = {

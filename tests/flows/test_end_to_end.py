@@ -251,6 +251,21 @@ def test_a_model_is_trained_scored_exported_and_answers(gristmill, tiny_crawl, p
     assert first == again
     assert first["continuation"]
 
+    # what it learnt is a signal for the next corpus: scored by its own export, in a run and on anyone's files
+    asked = ("filters.rules=[perplexity]", f"filters.perplexity.model={shown['paths']['export']}")
+    scored = gristmill(
+        *arguments(tiny_crawl, *(word for each in asked for word in ("--set", each)), "--set", "goal=corpus")
+    )
+    assert scored.code == 0, scored.err
+    (store,) = gristmill.store.glob("stages/likelihood/*/signals")
+    stored = pl.read_parquet(store / "*.parquet")["perplexity_bits_per_byte"]
+    assert 2 < stored.mean() < 9
+    rules = ("--rules", "none", *(word for each in asked for word in ("--set", each)))
+    corpus = f"{shown['paths']['corpus']}/train"
+    judged = gristmill("judge", corpus, *rules, "--out", str(gristmill.store / "judged"))
+    assert judged.code == 0, judged.err
+    assert pl.read_parquet(gristmill.store / "judged" / "*.parquet")["perplexity_bits_per_byte"].is_between(2, 9).all()
+
     artifacts = httpx.post(f"{prefect_server}/artifacts/filter", json={}).json()
     assert {"funnel", "samples", "loss-curve", "scores", "report"} <= {artifact["key"] for artifact in artifacts}
 

@@ -1,7 +1,7 @@
 """Our decisions and reasons beside those of NeMo Curator's own English heuristics, on the pages of the mini crawl.
 
 Every rule is asked alone, not only the first that drops a page. What anybody can check without the peer stands in
-`tests/pipeline_lib/filters/test_rule_sets.py`.
+`tests/pipeline_lib/filters/test_curator_rules.py`.
 """
 
 from collections import Counter

@@ -2,11 +2,12 @@
 
 DCLM is no package: GRISTMILL_DCLM names a checkout of mlfoundations/dclm. Every quality and repetition rule is asked
 alone, not only the first that drops a page. What anybody can check without the peer stands in
-`tests/pipeline_lib/filters/test_rule_sets.py`.
+`tests/pipeline_lib/filters/test_dclm_rules.py` and `test_line_corrections.py`.
 """
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +16,8 @@ from peer_agreement import NEEDS_PEERS, WriteLines, broken_rules, first, report,
 from peer_process import PeerProcess
 
 from flows.filter_settings import load_filters
-from pipeline_lib.filters.measuring import Documents, measure
+from pipeline_lib.filters.conditions import Condition
+from pipeline_lib.filters.measuring import Documents, Measured, measure
 
 pytestmark = [
     *NEEDS_PEERS,
@@ -24,14 +26,9 @@ pytestmark = [
     ),
 ]
 
-JUDGES = "dclm_quality, dclm_repetition"
+JUDGES = ("dclm_quality", "dclm_repetition")
 CLEANING = load_filters("none", ["rules=[dclm_cleaning]"])
 CLEANING_ALL = load_filters("none", ["rules=[dclm_cleaning]", "dclm_cleaning.urls_only_where_domain_begins_text=false"])
-BY_CLEANED = {
-    True: load_filters("none", [f"rules=[dclm_cleaning, {JUDGES}, line_corrections]"]),
-    False: load_filters("none", [f"rules=[{JUDGES}, line_corrections]"]),
-}
-
 # A top-level domain (.th), and a mark that is part of no address: before a page they make DCLM look into all of it.
 LOOK_INTO = "the|"
 
@@ -42,9 +39,26 @@ def peer() -> Iterator[PeerProcess]:
         yield process
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What we and DCLM make of the same pages, cleaned before or not."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+    ours: Measured
+    theirs: dict[str, Any]
+
+
 @pytest.fixture(scope="module", params=[True, False], ids=["cleaned pages", "pages as they are"])
-def answer(request: pytest.FixtureRequest, written: str, peer: PeerProcess) -> dict[str, Any]:
-    return {"clean": request.param, **peer.ask(documents=written, clean=request.param, judge=True)}
+def judged(request: pytest.FixtureRequest, pages: pa.ChunkedArray, written: str, peer: PeerProcess) -> Judged:
+    cleaning = ["dclm_cleaning"] if request.param else []
+    filters = load_filters("none", [f"rules=[{', '.join([*cleaning, *JUDGES, 'line_corrections'])}]"])
+    return Judged(
+        name="cleaned pages" if request.param else "pages as they are",
+        conditions=filters.conditions(),
+        ours=measure(Documents(texts=pages), filters),
+        theirs=peer.ask(documents=written, clean=request.param, judge=True),
+    )
 
 
 def num_different(name: str, ours: list[str], theirs: list[str], before: list[str]) -> int:
@@ -65,39 +79,27 @@ def test_cleaning_leaves_the_same_text(pages: pa.ChunkedArray, written: str, pee
 def test_cleaning_of_all_pages_leaves_the_same_text_as_where_dclm_looks_into_all(
     pages: pa.ChunkedArray, write_lines: WriteLines, peer: PeerProcess
 ) -> None:
-    before = pages.to_pylist()
+    # more newlines than extraction leaves
+    before = [text.replace("\n\n", "\n\n\n\n") for text in pages.to_pylist()]
+    texts = pa.chunked_array([pa.array(before, pa.large_string())])
     marked = write_lines("text", (LOOK_INTO + text for text in before))
     theirs = [text.removeprefix(LOOK_INTO) for text in peer.ask(documents=marked, clean=True, judge=False)["cleaned"]]
-    measured = measure(Documents(texts=pages), CLEANING_ALL)
+    measured = measure(Documents(texts=texts), CLEANING_ALL)
     print(f"\nedits: {measured.edits[0].counts()}")
     assert num_different("dclm_cleaning, all pages", measured.texts.column.to_pylist(), theirs, before) == 0
 
 
-def test_no_quality_or_repetition_rule_differs(pages: pa.ChunkedArray, answer: dict[str, Any]) -> None:
-    filters = BY_CLEANED[answer["clean"]]
-    conditions = [each for each in filters.conditions() if each.rule.startswith(("dclm_quality.", "dclm_repetition."))]
-    ours = broken_rules(measure(Documents(texts=pages), filters).signals, conditions)
-    # a page without words has no lines either; DCLM says that it repeats everything, we say that it is empty
-    with_words = [k for k, text in enumerate(answer["cleaned"]) if text.split()]
-    print(f"\npages without words: {len(pages) - len(with_words)}")
-    assert [first(ours)[k] for k in range(len(pages))] == first(answer["broken"])
-    differ = report_broken(
-        f"dclm, cleaned: {answer['clean']}",
-        [ours[k] for k in with_words],
-        [answer["broken"][k] for k in with_words],
-        conditions,
-    )
-    assert differ == []
+def test_no_quality_or_repetition_rule_differs(judged: Judged) -> None:
+    conditions = [each for each in judged.conditions if each.rule.startswith(JUDGES)]
+    ours = broken_rules(judged.ours.signals, conditions)
+    assert all(text.split() for text in judged.theirs["cleaned"]), "pages without words break other rules here"
+    assert report_broken(f"dclm, {judged.name}", ours, judged.theirs["broken"], conditions) == []
 
 
-def test_line_corrections_leave_the_same_text_and_drop_the_same_pages(
-    pages: pa.ChunkedArray, answer: dict[str, Any]
-) -> None:
-    filters = BY_CLEANED[answer["clean"]]
-    measured = measure(Documents(texts=pages), filters)
-    name = f"line_corrections, cleaned: {answer['clean']}"
-    print(f"\nedits: {measured.edits[-1].counts()}")
-    assert num_different(name, measured.texts.column.to_pylist(), answer["corrected"], answer["cleaned"]) == 0
-    conditions = [each for each in filters.conditions() if each.rule.startswith("line_corrections.")]
-    ours = first(broken_rules(measured.signals, conditions))
-    assert report(name, ours, answer["correction"]) == 0
+def test_line_corrections_leave_the_same_text_and_drop_the_same_pages(judged: Judged) -> None:
+    name = f"line_corrections, {judged.name}"
+    print(f"\nedits: {judged.ours.edits[-1].counts()}")
+    ours = judged.ours.texts.column.to_pylist()
+    assert num_different(name, ours, judged.theirs["corrected"], judged.theirs["cleaned"]) == 0
+    conditions = [each for each in judged.conditions if each.rule.startswith("line_corrections.")]
+    assert report(name, first(broken_rules(judged.ours.signals, conditions)), judged.theirs["correction"]) == 0
