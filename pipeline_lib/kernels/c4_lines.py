@@ -491,7 +491,7 @@ def _may_hold_phrase(folded: Bytes, end: int) -> bool:
             | ((a == 0x76) & (b == 0x61) & (c == 0x73))  # javascript: vas
             | ((a == 0x70) & (b == 0x73) & (c == 0x75))  # lorem ipsum: psu
         )
-    return some != 0
+    return bool(some != 0)
 
 
 @njit(nogil=True, cache=True)

@@ -14,7 +14,6 @@ single letter belongs to it (``J.``, ``U.S.``). English contractions are cut bef
 the marks before that.
 """
 
-import numpy as np
 from numba import njit
 
 from pipeline_lib.kernels.arrow import Bytes
@@ -81,7 +80,8 @@ def next_word(data: Bytes, i: int, end: int, classes: Classes) -> tuple[int, int
             num_plain = count_ascii_alphanumerics(load_8_bytes(data, i))
             if num_plain:
                 i += num_plain
-                before, before_start = np.int64(data[i - 1]), i - 1
+                before_start = i - 1
+                before, _ = code_point_at(data, before_start)
                 if num_plain == 8:
                     continue
         mark, width = code_point_at(data, i)

@@ -46,7 +46,9 @@ def _count_sentences(data: Bytes, offsets: Offsets, classes: Classes, counts: np
                 if num_plain > 2:  # at one step as if each had been looked at
                     plain = True
                     i += num_plain
-                    last, before, before_that = np.int64(data[i - 1]), np.int64(data[i - 2]), np.int64(data[i - 3])
+                    last, _ = code_point_at(data, i - 1)
+                    before, _ = code_point_at(data, i - 2)
+                    before_that, _ = code_point_at(data, i - 3)
                     previous, previous_but_one = last, before
                     continue
             code_point, width = _NEWLINE, 1

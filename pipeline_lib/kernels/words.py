@@ -110,7 +110,8 @@ def _count_words(
                         if word_bytes <= longest_listed:
                             word_hash = _EMPTY_HASH
                             for k in range(word_start, word_end):
-                                word_hash = _add_character(word_hash, np.int64(data[k]))
+                                code_point, _ = code_point_at(data, k)
+                                word_hash = _add_character(word_hash, code_point)
                             for k in range(num_listed):
                                 if word_hash == listed_hashes[k] and found_in[k] != text + 1:
                                     found_in[k] = text + 1
