@@ -113,5 +113,5 @@ def explain(error: ValidationError) -> str:
             if isinstance(each.get("input"), dict | list) or each["type"] == "missing"
             else f" (found {each['input']!r})"
         )
-        lines.append(f"{key}: {message}{shown}")
+        lines.append(f"{key}: {message}{shown}" if key else message)
     return "; ".join(lines)
