@@ -16,10 +16,10 @@ from pipeline_lib.crawl.stage import crawl_part, fetch_part, fetch_parts
 from pipeline_lib.dedup.signatures import signatures_part
 from pipeline_lib.dedup.stage import dedup_part
 from pipeline_lib.extract.stage import extract_part
-from pipeline_lib.filters import perplexity
 from pipeline_lib.filters.parameters import FilterParameters, signal_parameters
-from pipeline_lib.filters.perplexity import kind_of, model_digest
 from pipeline_lib.filters.rule_files import rule_files_digests
+from pipeline_lib.filters.rules import perplexity
+from pipeline_lib.filters.rules.perplexity import kind_of, model_digest
 from pipeline_lib.filters.stage import judge_part, signals_part
 from pipeline_lib.privacy.stage import privacy_part
 from storage.manifests import Part, PublishedStage

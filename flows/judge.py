@@ -14,8 +14,8 @@ from pipeline_lib.filters.conditions import Signals
 from pipeline_lib.filters.judged_files import JudgeProgress, JudgeSummary, judge_files
 from pipeline_lib.filters.judging import Measuring, judge_batch, wanted_columns
 from pipeline_lib.filters.parameters import FilterParameters
-from pipeline_lib.filters.perplexity import kind_of, signals_from
 from pipeline_lib.filters.rule_files import check_rule_files, rule_files_digests
+from pipeline_lib.filters.rules.perplexity import kind_of, signals_from
 from pipeline_lib.text_files.finding import find_files
 from storage.digests import value_digest
 

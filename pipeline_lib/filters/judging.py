@@ -13,7 +13,7 @@ from pipeline_lib.filters.decide import rejected_by
 from pipeline_lib.filters.judged_files import JudgedBatch
 from pipeline_lib.filters.measuring import Documents, measure
 from pipeline_lib.filters.parameters import FilterParameters
-from pipeline_lib.filters.url import list_keys
+from pipeline_lib.filters.rules.url import list_keys
 from pipeline_lib.text_files.batches import TextBatch
 from pipeline_lib.text_files.opening import TextFileError
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from pipeline_lib.filters import bad_words, url
 from pipeline_lib.filters.conditions import Signals
 from pipeline_lib.filters.edits import Edits, edited
 from pipeline_lib.filters.parameters import FilterParameters
 from pipeline_lib.filters.rule_sets import EDITING, READING, SIGNALS_OF, RuleSetName
+from pipeline_lib.filters.rules import bad_words, url
 from pipeline_lib.filters.texts import Texts
 
 

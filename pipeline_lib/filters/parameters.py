@@ -4,24 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
-from pipeline_lib.filters.bad_words import BadWordsRules
-from pipeline_lib.filters.c4 import C4Rules
-from pipeline_lib.filters.classifier import ClassifierRules
 from pipeline_lib.filters.conditions import Condition, RuleSet, measured_part
-from pipeline_lib.filters.curator_english import CuratorEnglishRules
 from pipeline_lib.filters.custom import CustomCondition, CustomRule, check_columns, columns_of
-from pipeline_lib.filters.dclm_cleaning import DclmCleaningRules
-from pipeline_lib.filters.dclm_quality import DclmQualityRules
-from pipeline_lib.filters.dclm_repetition import DclmRepetitionRules
-from pipeline_lib.filters.dolma_gopher import DolmaGopherRules
-from pipeline_lib.filters.fineweb_quality import FineWebQualityRules
-from pipeline_lib.filters.gopher_quality import GopherQualityRules
-from pipeline_lib.filters.gopher_repetition import GopherRepetitionRules
-from pipeline_lib.filters.language import LanguageRules
-from pipeline_lib.filters.length import LengthRules
-from pipeline_lib.filters.line_corrections import LineCorrectionRules
-from pipeline_lib.filters.perplexity import PerplexityRules
-from pipeline_lib.filters.pii_density import PiiDensityRules
 from pipeline_lib.filters.rule_sets import (
     BASE_SIGNALS,
     EDITING,
@@ -31,7 +15,23 @@ from pipeline_lib.filters.rule_sets import (
     RuleSetName,
     looks_for_nothing,
 )
-from pipeline_lib.filters.url import UrlRules
+from pipeline_lib.filters.rules.bad_words import BadWordsRules
+from pipeline_lib.filters.rules.c4 import C4Rules
+from pipeline_lib.filters.rules.classifier import ClassifierRules
+from pipeline_lib.filters.rules.curator_english import CuratorEnglishRules
+from pipeline_lib.filters.rules.dclm_cleaning import DclmCleaningRules
+from pipeline_lib.filters.rules.dclm_quality import DclmQualityRules
+from pipeline_lib.filters.rules.dclm_repetition import DclmRepetitionRules
+from pipeline_lib.filters.rules.dolma_gopher import DolmaGopherRules
+from pipeline_lib.filters.rules.fineweb_quality import FineWebQualityRules
+from pipeline_lib.filters.rules.gopher_quality import GopherQualityRules
+from pipeline_lib.filters.rules.gopher_repetition import GopherRepetitionRules
+from pipeline_lib.filters.rules.language import LanguageRules
+from pipeline_lib.filters.rules.length import LengthRules
+from pipeline_lib.filters.rules.line_corrections import LineCorrectionRules
+from pipeline_lib.filters.rules.perplexity import PerplexityRules
+from pipeline_lib.filters.rules.pii_density import PiiDensityRules
+from pipeline_lib.filters.rules.url import UrlRules
 from pipeline_lib.kernels.words import WordDefinition
 
 

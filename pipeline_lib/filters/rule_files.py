@@ -1,7 +1,7 @@
 """The files that rules look into: lists of addresses and words, and models. Their content shapes what is measured."""
 
-from pipeline_lib.filters import bad_words, classifier, perplexity, url
 from pipeline_lib.filters.parameters import FilterParameters
+from pipeline_lib.filters.rules import bad_words, classifier, perplexity, url
 
 
 def check_rule_files(filters: FilterParameters) -> None:

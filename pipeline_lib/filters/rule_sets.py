@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, get_args
 
-from pipeline_lib.filters import (
+from pipeline_lib.filters.conditions import Signals
+from pipeline_lib.filters.edits import Edits
+from pipeline_lib.filters.rules import (
     bad_words,
     c4,
     classifier,
@@ -22,8 +24,6 @@ from pipeline_lib.filters import (
     pii_density,
     url,
 )
-from pipeline_lib.filters.conditions import Signals
-from pipeline_lib.filters.edits import Edits
 from pipeline_lib.filters.texts import Texts
 
 RuleSetName = Literal[

@@ -6,12 +6,12 @@ import polars as pl
 import pyarrow as pa
 from pydantic import TypeAdapter
 
-from pipeline_lib.filters import perplexity
 from pipeline_lib.filters.conditions import Signals
 from pipeline_lib.filters.decide import count_broken, decide
 from pipeline_lib.filters.edits import edits_table
 from pipeline_lib.filters.measuring import Documents, measure
 from pipeline_lib.filters.parameters import FilterParameters
+from pipeline_lib.filters.rules import perplexity
 from storage.accounts import Account
 from storage.manifests import Manifest, Part, PartResult, PartWriter, PublishedStage
 from storage.schemas import DECISIONS, DOCUMENTS, EDITS, signals_schema

@@ -16,11 +16,11 @@ from peer_agreement import NEEDS_PEERS, Reasons, WriteLines, report
 from peer_process import PeerProcess
 from tldextract import TLDExtract
 
-from pipeline_lib.filters import bad_words, url
-from pipeline_lib.filters.bad_words import BadWordsRules
 from pipeline_lib.filters.decide import rejected_by
+from pipeline_lib.filters.rules import bad_words, url
+from pipeline_lib.filters.rules.bad_words import BadWordsRules
+from pipeline_lib.filters.rules.url import UrlRules
 from pipeline_lib.filters.texts import Texts
-from pipeline_lib.filters.url import UrlRules
 
 pytestmark = NEEDS_PEERS
 

@@ -13,8 +13,8 @@ import pytest
 from published_stages import document_row, publish_stage, publish_tables
 
 from flows.what_if import describe_what_if, judged_filters, what_if
-from pipeline_lib.filters.gopher_quality import GopherQualityRules
 from pipeline_lib.filters.parameters import FilterParameters, signal_parameters
+from pipeline_lib.filters.rules.gopher_quality import GopherQualityRules
 from pipeline_lib.filters.stage import judge_part, signals_part
 from storage.manifests import Part, PublishedStage, publish_manifest
 from storage.runs import Run, StageOutcome

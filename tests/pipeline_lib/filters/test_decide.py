@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from pipeline_lib.filters.conditions import Membership
 from pipeline_lib.filters.decide import count_broken, decide
-from pipeline_lib.filters.gopher_quality import GopherQualityRules
-from pipeline_lib.filters.language import LanguageRules
-from pipeline_lib.filters.length import LengthRules
 from pipeline_lib.filters.parameters import FilterParameters
+from pipeline_lib.filters.rules.gopher_quality import GopherQualityRules
+from pipeline_lib.filters.rules.language import LanguageRules
+from pipeline_lib.filters.rules.length import LengthRules
 from storage.schemas import DECISIONS
 
 LANGUAGE_AND_LENGTH = FilterParameters(

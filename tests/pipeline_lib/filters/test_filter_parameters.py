@@ -3,14 +3,14 @@ from dataclasses import replace
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline_lib.filters.c4 import C4LineRules, C4Rules
 from pipeline_lib.filters.custom import CustomRule
-from pipeline_lib.filters.fineweb_quality import FineWebQualityRules
-from pipeline_lib.filters.gopher_quality import GopherQualityRules
-from pipeline_lib.filters.gopher_repetition import GopherRepetitionRules
-from pipeline_lib.filters.length import LengthRules
 from pipeline_lib.filters.parameters import FilterParameters, signal_parameters
 from pipeline_lib.filters.rule_sets import RULE_SET_NAMES, SIGNALS_OF
+from pipeline_lib.filters.rules.c4 import C4LineRules, C4Rules
+from pipeline_lib.filters.rules.fineweb_quality import FineWebQualityRules
+from pipeline_lib.filters.rules.gopher_quality import GopherQualityRules
+from pipeline_lib.filters.rules.gopher_repetition import GopherRepetitionRules
+from pipeline_lib.filters.rules.length import LengthRules
 
 DEFAULT = FilterParameters()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline_lib.filters.measuring import Documents, Measured, measure
 from pipeline_lib.filters.parameters import FilterParameters
 from pipeline_lib.filters.rule_sets import RULE_SET_NAMES, SIGNALS_OF
-from pipeline_lib.filters.url import UrlRules
+from pipeline_lib.filters.rules.url import UrlRules
 
 EVERYTHING = FilterParameters(
     rules=("url", *(name for name in RULE_SET_NAMES if name not in ("url", "language"))),
@@ -53,16 +53,14 @@ def test_what_is_measured_of_a_text_does_not_depend_on_the_texts_around_it(texts
         }
 
 
-@settings(max_examples=40)
+@settings(max_examples=60)
 @given(hostile)
-def test_every_signal_is_a_number_and_ratios_are_ratios(text: str) -> None:
+def test_every_signal_is_a_finite_number_from_0_on(text: str) -> None:
     for name, values in measured([text]).signals.items():
         if name == "language_score":
             continue  # nobody looked
         assert np.isfinite(values[0]), name
         assert values[0] >= 0, name
-        if name.endswith("_ratio"):
-            assert values[0] <= 1, name
 
 
 def test_a_slice_of_a_column_is_measured_as_the_column_is() -> None:

@@ -14,9 +14,9 @@ from published_stages import doc_id
 
 from pipeline_lib.filters.conditions import Bound, Condition, Membership
 from pipeline_lib.filters.custom import CustomCondition
-from pipeline_lib.filters.gopher_quality import GopherQualityRules
 from pipeline_lib.filters.new_measuring import new_measuring
 from pipeline_lib.filters.parameters import FilterParameters
+from pipeline_lib.filters.rules.gopher_quality import GopherQualityRules
 from pipeline_lib.filters.what_if import (
     Outcome,
     Volume,

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from pipeline_lib.filters.conditions import Bound
-from pipeline_lib.filters.gopher_quality import GopherQualityRules
-from pipeline_lib.filters.language import LanguageRules
 from pipeline_lib.filters.parameters import FilterParameters
+from pipeline_lib.filters.rules.gopher_quality import GopherQualityRules
+from pipeline_lib.filters.rules.language import LanguageRules
 from pipeline_lib.report.blocks import Figure, Figures, Pairs
 from pipeline_lib.report.parameters import ReportParameters
 from pipeline_lib.report.stage import report_part

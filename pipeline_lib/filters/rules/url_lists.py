@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline_lib.filters.word_lists import Entries, ListFile, read_entries, read_members
+from pipeline_lib.filters.rules.word_lists import Entries, ListFile, read_entries, read_members
 from pipeline_lib.kernels.arrow import Bytes, string_buffers, string_column
 from storage.wrong_request import WrongRequest
 

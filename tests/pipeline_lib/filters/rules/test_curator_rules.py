@@ -4,8 +4,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from pipeline_lib.filters import curator_english
-from pipeline_lib.filters.curator_english import CuratorEnglishRules
+from pipeline_lib.filters.rules import curator_english
+from pipeline_lib.filters.rules.curator_english import CuratorEnglishRules
 from pipeline_lib.filters.texts import Texts
 
 

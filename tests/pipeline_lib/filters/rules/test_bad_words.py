@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline_lib.filters.bad_words import BadWordsRules, check_lists, lists_digest, measure
 from pipeline_lib.filters.conditions import measured_part
+from pipeline_lib.filters.rules.bad_words import BadWordsRules, check_lists, lists_digest, measure
 from pipeline_lib.filters.texts import Texts
 from pipeline_lib.kernels.unicode_tables import ALPHABETIC, DECIMAL, character_classes
 from storage.wrong_request import WrongRequest

@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline_lib.filters.conditions import Condition, Signals, bounds, check_thresholds
-from pipeline_lib.filters.dclm_domains import TOP_LEVEL_DOMAINS
 from pipeline_lib.filters.edits import Edits
+from pipeline_lib.filters.rules.dclm_domains import TOP_LEVEL_DOMAINS
 from pipeline_lib.filters.texts import Texts
 from pipeline_lib.kernels.dclm_cleaning import cleaning_spans
 

@@ -4,8 +4,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from pipeline_lib.filters import dolma_gopher
-from pipeline_lib.filters.dolma_gopher import DolmaGopherRules
+from pipeline_lib.filters.rules import dolma_gopher
+from pipeline_lib.filters.rules.dolma_gopher import DolmaGopherRules
 from pipeline_lib.filters.texts import Texts
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline_lib.filters.conditions import Condition, Signals, bounds, check_thresholds
-from pipeline_lib.filters.url_lists import (
+from pipeline_lib.filters.rules.url_lists import (
     Listing,
     SubWordsAcross,
     count_distinct,
@@ -32,7 +32,7 @@ from pipeline_lib.filters.url_lists import (
     without_scheme,
     words_of_urls,
 )
-from pipeline_lib.filters.word_lists import digests, list_files
+from pipeline_lib.filters.rules.word_lists import digests, list_files
 
 SIGNALS = (
     "url_listed_domain",  # 1 or 0, as are the next two

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline_lib.filters.conditions import measured_part
-from pipeline_lib.filters.perplexity import SIGNALS, PerplexityRules, kind_of, measure, model_digest, signals_from
+from pipeline_lib.filters.rules.perplexity import SIGNALS, PerplexityRules, kind_of, measure, model_digest, signals_from
 from pipeline_lib.filters.texts import Texts
 from pipeline_lib.perplexity.model import save
 from pipeline_lib.perplexity.ngrams import NgramParameters, train

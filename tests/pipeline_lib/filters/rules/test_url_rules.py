@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_lib.filters.conditions import measured_part
-from pipeline_lib.filters.url import SIGNALS, UrlRules, check_lists, lists_digest, measure
+from pipeline_lib.filters.rules.url import SIGNALS, UrlRules, check_lists, lists_digest, measure
 from storage.wrong_request import WrongRequest
 
 HARD = ("porn", "xxx")

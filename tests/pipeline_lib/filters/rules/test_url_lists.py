@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tldextract import TLDExtract
 
-from pipeline_lib.filters.url import UrlRules, check_lists, measure
-from pipeline_lib.filters.url_lists import (
+from pipeline_lib.filters.rules.url import UrlRules, check_lists, measure
+from pipeline_lib.filters.rules.url_lists import (
     MAX_REGISTERED_LABELS,
     Listing,
     canonical_hosts,
@@ -23,7 +23,7 @@ from pipeline_lib.filters.url_lists import (
     hosts_of,
     registered_domains,
 )
-from pipeline_lib.filters.word_lists import list_files, read_entries
+from pipeline_lib.filters.rules.word_lists import list_files, read_entries
 from storage.wrong_request import WrongRequest
 
 EXTRACT = TLDExtract(cache_dir=None, suffix_list_urls=())
@@ -188,7 +188,7 @@ def test_registered_domains_are_found_without_network_and_without_writing(tmp_pa
         "def refuse(*a, **k): raise SystemExit('went to the network')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
         "import polars as pl\n"
-        "from pipeline_lib.filters.url_lists import registered_domains\n"
+        "from pipeline_lib.filters.rules.url_lists import registered_domains\n"
         "print(registered_domains(pl.Series(['news.bbc.co.uk'])).to_list())\n"
     )
     environment = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "PATH": "", "PYTHONPATH": ":".join(sys.path)}

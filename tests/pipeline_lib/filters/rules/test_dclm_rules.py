@@ -5,12 +5,12 @@ from types import ModuleType
 import pyarrow as pa
 import pytest
 
-from pipeline_lib.filters import dclm_cleaning, dclm_quality, dclm_repetition
 from pipeline_lib.filters.conditions import RuleSet, Signals
-from pipeline_lib.filters.dclm_cleaning import DclmCleaningRules
-from pipeline_lib.filters.dclm_quality import DclmQualityRules
-from pipeline_lib.filters.dclm_repetition import DclmRepetitionRules
 from pipeline_lib.filters.edits import edited
+from pipeline_lib.filters.rules import dclm_cleaning, dclm_quality, dclm_repetition
+from pipeline_lib.filters.rules.dclm_cleaning import DclmCleaningRules
+from pipeline_lib.filters.rules.dclm_quality import DclmQualityRules
+from pipeline_lib.filters.rules.dclm_repetition import DclmRepetitionRules
 from pipeline_lib.filters.texts import Texts
 from pipeline_lib.kernels.words import WordDefinition
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline_lib.filters import line_corrections
 from pipeline_lib.filters.edits import edited
-from pipeline_lib.filters.line_corrections import LineCorrectionRules
+from pipeline_lib.filters.rules import line_corrections
+from pipeline_lib.filters.rules.line_corrections import LineCorrectionRules
 from pipeline_lib.filters.texts import Texts
 
 RULES = LineCorrectionRules()

@@ -6,13 +6,13 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from pipeline_lib.filters.c4 import C4LineRules, C4Rules
 from pipeline_lib.filters.decide import decide
-from pipeline_lib.filters.gopher_quality import GopherQualityRules
-from pipeline_lib.filters.length import LengthRules
 from pipeline_lib.filters.measuring import Documents, measure
 from pipeline_lib.filters.parameters import FilterParameters
 from pipeline_lib.filters.rule_sets import RuleSetName
+from pipeline_lib.filters.rules.c4 import C4LineRules, C4Rules
+from pipeline_lib.filters.rules.gopher_quality import GopherQualityRules
+from pipeline_lib.filters.rules.length import LengthRules
 
 SENTENCE = "The cat sat on the mat and it was a good mat to sit on. "
 

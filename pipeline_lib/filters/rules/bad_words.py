@@ -20,8 +20,8 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline_lib.filters.conditions import Condition, Signals, bounds, check_thresholds, ratio
+from pipeline_lib.filters.rules.word_lists import ListFile, digests, list_files, read_entries
 from pipeline_lib.filters.texts import Texts
-from pipeline_lib.filters.word_lists import ListFile, digests, list_files, read_entries
 from pipeline_lib.kernels.arrow import Bytes, string_buffers
 from pipeline_lib.kernels.unicode_tables import ALPHABETIC, DECIMAL, character_classes
 

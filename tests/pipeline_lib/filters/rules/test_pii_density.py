@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_lib.filters.pii_density import SIGNALS, PiiDensityRules, measure
+from pipeline_lib.filters.rules.pii_density import SIGNALS, PiiDensityRules, measure
 from pipeline_lib.filters.texts import Texts
 from pipeline_lib.privacy.parameters import PrivacyParameters
 from pipeline_lib.privacy.stage import mask_addresses

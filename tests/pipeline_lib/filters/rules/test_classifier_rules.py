@@ -9,8 +9,8 @@ import pytest
 
 from pipeline_lib.classifier.model import save
 from pipeline_lib.classifier.training import ClassifierParameters, TrainedClassifier, train
-from pipeline_lib.filters.classifier import SIGNALS, ClassifierRules, measure, model_digest
 from pipeline_lib.filters.conditions import measured_part
+from pipeline_lib.filters.rules.classifier import SIGNALS, ClassifierRules, measure, model_digest
 from pipeline_lib.filters.texts import Texts
 from storage.wrong_request import WrongRequest
 
