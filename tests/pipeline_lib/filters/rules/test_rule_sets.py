@@ -160,3 +160,18 @@ def test_stop_words_of_another_language_can_be_named() -> None:
     assert reason("gopher_quality", text) == "too_few_stop_words"
     german = FilterParameters(gopher_quality=GopherQualityRules(stop_words=("der", "die", "und")))
     assert reason("gopher_quality", text, german) is None
+
+
+@pytest.mark.parametrize(("n", "most"), [(6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10)])
+def test_a_passage_of_n_words_that_comes_again_and_again_breaks_the_rule_about_n_words(n: int, most: float) -> None:
+    """Four times among words that come once: shorter n-grams cover less of it, and their lines are higher."""
+
+    def text(share: float) -> str:
+        num_words = round(3 * n * 8 / (9 * share))  # of 8 letters and a space; 3 of the 4 passages count
+        others = [f"other{i:03d}" for i in range(num_words - 4 * n)]
+        passage = [f"again{i:03d}" for i in range(n)]
+        pieces = [others[k::5] for k in range(5)]
+        return " ".join(" ".join([*passage, *piece] if k else piece) for k, piece in enumerate(pieces))
+
+    assert reason("gopher_repetition", text(most + 0.005)) == f"repeated_{n}gram_chars"
+    assert reason("gopher_repetition", text(most - 0.005)) is None
