@@ -7,6 +7,7 @@ docutils writer with its transforms. References therefore stay what they say: no
 """
 
 import re
+import threading
 from collections.abc import Callable, Sequence
 from html import escape
 from types import SimpleNamespace
@@ -35,6 +36,9 @@ _NOT_SHOWN = {
     *("toctree", "index", "highlight", "module", "currentmodule", "py:module", "py:currentmodule", "tabularcolumns"),
     *("automodule", "autosummary", "image-sg", "sectionauthor", "codeauthor", "moduleauthor"),
 }
+# docutils silences its own deprecation warnings while it does this, by a switch that all threads share.
+_SETTING_UP = threading.Lock()
+
 # What hostile text makes docutils raise by its own mistake.
 _DOCUTILS_MISTAKES = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, StateMachineError),
@@ -147,7 +151,8 @@ class RestructuredText:
     """A parser to be used for many texts, one after another. Not for several threads at once: give each its own."""
 
     def __init__(self) -> None:
-        settings = get_default_settings(Parser)
+        with _SETTING_UP:
+            settings = get_default_settings(Parser)
         settings.file_insertion_enabled = False
         settings.raw_enabled = False
         settings.halt_level = 5

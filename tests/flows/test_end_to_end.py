@@ -159,7 +159,7 @@ def test_a_killed_worker_costs_no_run(gristmill, tiny_crawl, undisturbed) -> Non
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_ctrl_c_and_the_end_signal_stop_cleanly_and_the_next_run_continues(
     gristmill, tiny_crawl, undisturbed, number: int
 ) -> None:
@@ -188,6 +188,7 @@ def small_disk(gristmill) -> Iterator[Callable[[str], None]]:
     subprocess.run(["umount", str(gristmill.store)], capture_output=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
 def test_a_full_disk_fails_clearly_and_leaves_nothing_half_written(
     gristmill, tiny_crawl, undisturbed, small_disk
