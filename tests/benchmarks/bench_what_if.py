@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_what_if.py [--documents N] [--rounds N]
 
 needs ../shared/data. The store is made of real documents of the mini crawl, drawn again and again, their texts cut to
-1,500 characters and their signals moved by up to 3 %; it is kept in `.bench/` for the next time (4 GB a million).
+1,500 characters and their signals moved by up to 3 %; it is kept in `.bench/` for the next time (0.7 GB a million).
 """
 
 import argparse
