@@ -14,7 +14,7 @@ from pipeline_lib.filters.conditions import Signals
 from pipeline_lib.filters.judged_files import JudgeProgress, JudgeSummary, judge_files
 from pipeline_lib.filters.judging import Measuring, judge_batch, wanted_columns
 from pipeline_lib.filters.parameters import FilterParameters
-from pipeline_lib.filters.rule_files import check_rule_files, rule_files_digests
+from pipeline_lib.filters.rule_files import check_rule_files
 from pipeline_lib.filters.rules.perplexity import kind_of, signals_from
 from pipeline_lib.text_files.finding import find_files
 from storage.digests import value_digest
@@ -37,14 +37,14 @@ def judge(
         WrongRequest: what was asked for cannot be done; the message names file, row or key, and nothing is written.
     """
     files = find_files(patterns)
-    check_rule_files(filters)
+    digests = check_rule_files(filters)
     return judge_files(
         files,
         out,
         partial(judge_batch, filters=filters, given=_measured_by_model(filters)),
         workers=workers,
         progress=progress,
-        rules_digest=value_digest({"filters": asdict(filters), "files": rule_files_digests(filters)}),
+        rules_digest=value_digest({"filters": asdict(filters), "files": digests}),
         text_field=text_field,
         id_field=id_field,
         extra=wanted_columns(filters),

@@ -4,8 +4,8 @@ from pipeline_lib.filters.parameters import FilterParameters
 from pipeline_lib.filters.rules import bad_words, classifier, perplexity, url
 
 
-def check_rule_files(filters: FilterParameters) -> None:
-    """Read every list and look at every model that the measured rule sets name.
+def check_rule_files(filters: FilterParameters) -> dict[str, str]:
+    """Read every list and look at every model that the measured rule sets name; returns `rule_files_digests`.
 
     Raises:
         WrongRequest: one is not there or not what it has to be; the message names key and file.
@@ -15,7 +15,7 @@ def check_rule_files(filters: FilterParameters) -> None:
         url.check_lists(filters.url)
     if "bad_words" in measured:
         bad_words.check_lists(filters.bad_words)
-    rule_files_digests(filters)
+    return rule_files_digests(filters)
 
 
 def rule_files_digests(filters: FilterParameters) -> dict[str, str]:

@@ -56,11 +56,9 @@ def _schema(inputs: Stages) -> pa.Schema:
 
 def _read_part(inputs: Stages, part: str, columns: Sequence[str], schema: pa.Schema) -> pl.DataFrame:
     measured = [column for column in columns if column != "language"]
-    with _parquet(inputs["signals"], "signals", part, schema) as file:
-        table = file.read(columns=measured)
+    table = inputs["signals"].read("signals", part, schema, columns=measured)
     if "language" in columns:
-        with _parquet(inputs["extract"], "documents", part, DOCUMENTS) as file:
-            language = file.read(columns=["language"])["language"]
+        language = inputs["extract"].read("documents", part, DOCUMENTS, columns=["language"])["language"]
         if len(language) != table.num_rows:
             raise ValueError(f"{part}: the signals are not those of the extracted documents; run again")
         table = table.append_column("language", language)
@@ -93,14 +91,6 @@ def _read_rows(extract: PublishedStage, part: str, rows: Sequence[int]) -> pa.Ta
         # Polars unpacks only the pages in question: a fifth of the time of a row group
         found = pl.concat([documents.slice(row, 1).collect() for row in rows])
     return found.to_arrow(compat_level=pl.CompatLevel.oldest())
-
-
-@contextmanager
-def _parquet(stage: PublishedStage, table: str, part: str, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
-    """A file of a stage, opened once; without `pyarrow.dataset`, which takes half a second to import."""
-    with _opened(stage, table, part) as path, pq.ParquetFile(path, page_checksum_verification=True) as file:
-        check_schema(file.schema_arrow, schema, str(path))
-        yield file
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from pipeline_lib.kernels.utf8 import (
     load_8_bytes,
     skip_space,
     skip_space_back,
+    zero_bytes,
 )
 
 EDIT_RULES = (
@@ -58,9 +59,7 @@ _USE_COOKIES = np.frombuffer(b"use cookies", np.uint8)
 _EDIT = np.frombuffer(b"[edit]", np.uint8)
 _CITATION_NEEDED = np.frombuffer(b"[citation needed]", np.uint8)
 
-_LOWEST_BITS = np.uint64(0x0101010101010101)
-_UPPERMOST_BITS = np.uint64(0x8080808080808080)
-_BRACKETS = np.uint64(_BRACKET) * _LOWEST_BITS
+_BRACKETS = np.uint64(0x5B5B5B5B5B5B5B5B)
 
 _HAS_LOREM_IPSUM, _HAS_JAVASCRIPT, _HAS_POLICY, _HAS_CURLY_BRACKET = 1, 2, 4, 8
 
@@ -338,8 +337,7 @@ def _measure_words(data: Bytes, start: int, end: int, classes: Classes) -> tuple
             eight = load_8_bytes(data, i)
             num_visible = count_visible_ascii(eight)
             if num_visible:
-                brackets = eight ^ _BRACKETS
-                has_bracket |= (brackets - _LOWEST_BITS) & ~brackets & _UPPERMOST_BITS
+                has_bracket |= zero_bytes(eight ^ _BRACKETS)
                 word_chars += num_visible
                 i += num_visible
                 if num_visible == 8:

@@ -98,17 +98,6 @@ def skip_space_back(data: Bytes, start: int, end: int, classes: Classes) -> int:
 
 
 @njit(nogil=True, cache=True)
-def skip_word(data: Bytes, start: int, end: int, classes: Classes) -> int:
-    """The first position in [start, end) that is whitespace, or `end`."""
-    while start < end:
-        code_point, width = code_point_at(data, start)
-        if classes[code_point] & SPACE:
-            break
-        start += width
-    return start
-
-
-@njit(nogil=True, cache=True)
 def load_8_bytes(data: Bytes, i: int) -> np.uint64:
     """The bytes [i, i + 8) as one number, the first lowest.
 
@@ -128,6 +117,21 @@ def load_8_bytes(data: Bytes, i: int) -> np.uint64:
 
 
 @njit(nogil=True, cache=True)
+def _bytes_before(stops: np.uint64) -> int:
+    """How many bytes come before the first whose uppermost bit is set; no other bits are."""
+    if stops == 0:
+        return 8
+    below = (stops & (~stops + np.uint64(1))) - np.uint64(1)  # all bits below the lowest one
+    return int(np.int64(((below & _LOWEST_BITS) * _LOWEST_BITS) >> np.uint64(56))) - 1
+
+
+@njit(nogil=True, cache=True)
+def zero_bytes(eight_bytes: np.uint64) -> np.uint64:
+    """Not 0 where one of the bytes is 0: of which one, the lowest bit that is set says."""
+    return (eight_bytes - _LOWEST_BITS) & ~eight_bytes & _UPPERMOST_BITS
+
+
+@njit(nogil=True, cache=True)
 def count_printable_ascii(eight_bytes: np.uint64) -> int:
     """How many of the bytes, from the first on, are neither ASCII's controls nor part of a longer character.
 
@@ -135,10 +139,7 @@ def count_printable_ascii(eight_bytes: np.uint64) -> int:
     """
     # as in `count_visible_ascii`, with the space
     stops = ((eight_bytes - _FIRST_PRINTABLE) | eight_bytes) & _UPPERMOST_BITS
-    if stops == 0:
-        return 8
-    below = (stops & (~stops + np.uint64(1))) - np.uint64(1)  # all bits below the lowest one
-    return int(np.int64(((below & _LOWEST_BITS) * _LOWEST_BITS) >> np.uint64(56))) - 1
+    return _bytes_before(stops)
 
 
 @njit(nogil=True, cache=True)
@@ -198,10 +199,7 @@ def count_ascii_alphanumerics(eight_bytes: np.uint64) -> int:
     letters = (small + np.uint64(0x80 - 0x61) * _LOWEST_BITS) & ~(small + np.uint64(0x80 - 0x7B) * _LOWEST_BITS)
     digits = (low + np.uint64(0x80 - 0x30) * _LOWEST_BITS) & ~(low + np.uint64(0x80 - 0x3A) * _LOWEST_BITS)
     stops = ~((letters | digits) & ~eight_bytes) & _UPPERMOST_BITS
-    if stops == 0:
-        return 8
-    below = (stops & (~stops + np.uint64(1))) - np.uint64(1)  # all bits below the lowest one
-    return int(np.int64(((below & _LOWEST_BITS) * _LOWEST_BITS) >> np.uint64(56))) - 1
+    return _bytes_before(stops)
 
 
 @njit(nogil=True, cache=True)
@@ -212,8 +210,7 @@ def fold_ascii(data: Bytes, start: int, end: int, folded: Bytes, target: int) ->
     while i < end:
         if i + 8 <= end:
             eight = load_8_bytes(data, i)
-            kelvin = eight ^ _KELVIN_BYTES
-            if (kelvin - _LOWEST_BITS) & ~kelvin & _UPPERMOST_BITS == 0:
+            if zero_bytes(eight ^ _KELVIN_BYTES) == 0:
                 low = (
                     eight & ~_UPPERMOST_BITS
                 )  # the upper bit of each byte's sum says whether it is at least A, or Z + 1
@@ -244,10 +241,7 @@ def count_visible_ascii(eight_bytes: np.uint64) -> int:
     """
     # what is less than 0x21 borrows from its upper bit; borrows reach bytes after the first such one, and do not matter
     stops = ((eight_bytes - _FIRST_VISIBLE) | eight_bytes) & _UPPERMOST_BITS
-    if stops == 0:
-        return 8
-    below = (stops & (~stops + np.uint64(1))) - np.uint64(1)  # all bits below the lowest one
-    return int(np.int64(((below & _LOWEST_BITS) * _LOWEST_BITS) >> np.uint64(56))) - 1
+    return _bytes_before(stops)
 
 
 @njit(nogil=True, cache=True)
@@ -275,9 +269,7 @@ def hash_line(data: Bytes, start: int, end: int) -> tuple[np.uint64, int]:
     i = start
     while i + 8 <= end:
         eight_bytes = load_8_bytes(data, i)
-        # a byte of `differing` is 0 where there is a newline; the subtraction then sets its upper bit
-        differing = eight_bytes ^ _NEWLINES
-        if (differing - _LOWEST_BITS) & ~differing & _UPPERMOST_BITS:
+        if zero_bytes(eight_bytes ^ _NEWLINES):
             break
         state = absorb(state, eight_bytes)
         i += 8
