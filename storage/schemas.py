@@ -20,14 +20,19 @@ def _field(name: str, kind: pa.DataType, nullable: bool = False) -> pa.Field:
     return pa.field(name, kind, nullable=nullable)
 
 
-# One row: the WARC file behind a part.
+# What is behind a part, one row a range of bytes to read, in order: a whole file is one range from its start to its end.
 SOURCES = _schema(
     "sources",
-    1,
+    2,
     [
+        _field("kind", pa.string()),  # warc: records; texts: JSON Lines or Parquet, text already
         _field("warc_path", pa.large_string()),  # logical: the same on every machine; names the file in documents
         _field("url", pa.large_string()),  # where its bytes are; `store:` before a path inside the same store
-        _field("bytes", pa.int64()),
+        _field("position", pa.int64()),  # where in the bytes of `url` the range begins
+        _field("offset", pa.int64()),  # where in the logical file it begins: what documents are named after
+        _field("length", pa.int64()),  # -1: to the end of the file
+        _field("wanted", pa.large_list(pa.int64()), nullable=True),  # offsets of the records asked for; null: all
+        _field("bytes", pa.int64()),  # of the whole file; -1 where nobody says
         _field("fingerprint", pa.string()),  # digest or entity tag: another content has another one
     ],
 )

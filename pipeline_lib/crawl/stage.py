@@ -127,12 +127,17 @@ def fetch_part(
     else:
         _check_unchanged(source, output.store)
     row = {
-        "warc_path": [source.warc_path],
-        "url": [url],
-        "bytes": [num_bytes],
-        "fingerprint": [source.fingerprint],
+        "kind": "warc",
+        "warc_path": source.warc_path,
+        "url": url,
+        "position": 0,
+        "offset": 0,
+        "length": -1,
+        "wanted": None,
+        "bytes": num_bytes,
+        "fingerprint": source.fingerprint,
     }
-    output.table("sources", pa.table(row, schema=SOURCES), SOURCES)
+    output.table("sources", pa.Table.from_pylist([row], schema=SOURCES), SOURCES)
     return PartResult(
         account=Account(documents_in=1, documents_out=1, unit_in="files", unit_out="files"),
         metrics={"bytes": num_bytes},

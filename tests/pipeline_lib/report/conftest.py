@@ -343,10 +343,11 @@ def _drop(count: int, reasons: Sequence[str]) -> Account:
 
 
 def _sources(part: str) -> pa.Table:
-    return pa.Table.from_pylist(
-        [{"warc_path": f"{part}.warc.gz", "url": f"store:{part}.warc.gz", "bytes": 500_000, "fingerprint": "ab"}],
-        SOURCES,
-    )
+    source = {
+        **{"kind": "warc", "warc_path": f"{part}.warc.gz", "url": f"store:{part}.warc.gz", "position": 0, "offset": 0},
+        **{"length": -1, "wanted": None, "bytes": 500_000, "fingerprint": "ab"},
+    }
+    return pa.Table.from_pylist([source], SOURCES)
 
 
 def _documents(part: str, count: int, generator: np.random.Generator, hostile: str) -> pa.Table:
