@@ -24,7 +24,10 @@ checkout = Path(os.environ["GRISTMILL_DCLM"]).resolve()
 os.chdir(checkout)  # it reads its lists from there
 sys.path[:0] = [str(checkout), str(checkout / "baselines")]
 # Their `__init__` import every other mapper: models, splitters, crawls.
-without_own_imports("baselines", "baselines.mappers", "baselines.mappers.filters", "baselines.mappers.enrichers")
+without_own_imports(
+    *("core", "baselines", "baselines.core", "baselines.mappers"),
+    *("baselines.mappers.filters", "baselines.mappers.enrichers"),
+)
 # Imported beside what is compared, for other functions: tokens of a model, HTML, transliteration.
 stand_in("transformers", "AutoTokenizer")
 stand_in("bs4", "BeautifulSoup")
