@@ -11,6 +11,7 @@ import errno
 import functools
 import importlib.metadata
 import io
+import logging
 import os
 import random
 import re
@@ -26,7 +27,6 @@ from typing import Any, BinaryIO, NoReturn, Protocol, cast
 from urllib.parse import urljoin, urlsplit
 
 import fsspec
-import fsspec.asyn
 import httpx
 
 from pipeline_lib.crawl.addresses import STORE_SCHEME, UNKNOWN_SIZE, is_local
@@ -39,6 +39,7 @@ _SLOW_DOWN = frozenset({403, 429, 500, 502, 503, 504})
 _TRY_AGAIN = _SLOW_DOWN | {408, 425}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
+_SIGNED_SECONDS = 300
 _MAX_BACKOFF_FACTOR = 60
 _PROGRESS_BYTES = 64 << 10
 _SLOWEST_BYTES_PER_SECOND = 1 << 10  # a server that sends less stands still
@@ -47,6 +48,10 @@ _CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\s*\Z",
 _UNSATISFIED_RANGE = re.compile(r"bytes\s+\*/(\d{1,18})\s*\Z", re.IGNORECASE)
 _ENTITY_TAGS = ("ETag", "etag", "Content-MD5", "md5Hash", "md5", "checksum")
 _TIMES = ("LastModified", "Last-Modified", "last_modified", "mtime", "updated", "created")
+# exceptions of botocore, aiohttp and asyncio, which are not always installed
+_SHORT = frozenset({"IncompleteReadError", "ContentLengthError", "ClientPayloadError"})
+_LATE = frozenset({"ReadTimeoutError", "ConnectTimeoutError", "TimeoutError"})
+_NETWORK = frozenset({"HTTPClientError", "ClientError", "ConnectionError", "ResponseStreamingError"})
 _IN_MEMORY = frozenset({"memory", "file", "local"})  # file systems that nobody has to be polite to
 
 
@@ -56,7 +61,7 @@ class FetchFailed(WrongRequest, OSError):
     Attributes:
         reason: short, for counting: `fetch_http_<status>`, `fetch_timeout`, `fetch_connection`, `fetch_short_body`,
             `fetch_bad_range`, `fetch_changed`, `fetch_not_found`, `fetch_unreadable`, `fetch_redirects`,
-            `fetch_bad_url`, `fetch_encoded`.
+            `fetch_bad_url`, `fetch_encoded`, `fetch_unsigned`.
         url: of the file.
     """
 
@@ -103,6 +108,7 @@ class Remote:
     ) -> None:
         self.parameters = parameters
         self.traffic = Traffic()
+        self.regions: dict[str, str] = {}  # of S3 buckets that are not where the settings say
         self._store = store
         self._clock = clock
         self._sleep = sleep
@@ -193,7 +199,9 @@ class Remote:
         if url.startswith(("http://", "https://")):
             return _HttpPlace(self, url)
         try:
-            if url.startswith("s3://"):
+            if url.startswith(("s3://", "s3a://")):
+                import s3fs  # noqa: F401 (of an extra; said here if it is missing)
+
                 return _S3Place(self, url)
             return _OtherPlace(self, url)
         except (ImportError, ValueError) as error:
@@ -506,7 +514,7 @@ class _HttpPlace:
             headers = response.headers
             if response.status_code == 416:
                 unsatisfied = _UNSATISFIED_RANGE.match(headers.get("content-range", ""))
-                size = int(unsatisfied[1]) if unsatisfied else UNKNOWN_SIZE
+                size = int(unsatisfied[1]) if unsatisfied else self.describe(budget)[0]
                 if size != start:  # where it is, nothing is missing
                     raise _Fault("fetch_bad_range", f"the server has no bytes from {start} on (status 416)")
                 placed, pieces = (start, start, size), iter(())
@@ -529,7 +537,7 @@ class _HttpPlace:
         self, method: str, asked: Mapping[str, str], budget: _Budget, closing: contextlib.ExitStack
     ) -> httpx.Response:
         """The answer to one request or, after redirects, several. What holds it open is put on `closing`."""
-        url = self._url
+        url = self._target(method)
         for _ in range(_MAX_REDIRECTS + 1):
             with contextlib.ExitStack() as stack:
                 began = self._remote._clock()
@@ -555,7 +563,16 @@ class _HttpPlace:
                 return response
         raise _Fault("fetch_redirects", f"redirected more than {_MAX_REDIRECTS} times", is_final=True)
 
+    def _target(self, method: str) -> str:
+        """The address to send a request to."""
+        return self._url
+
     def _judge(self, status: int, headers: Mapping[str, str], pace: Pace, granted: float) -> None:
+        """Take a success, whose answer is to be read.
+
+        Raises:
+            _Fault: it is none.
+        """
         if status in (200, 206, 416):
             pace.succeeded()
             encoding = headers.get("content-encoding", "identity").strip().lower()
@@ -570,91 +587,27 @@ class _HttpPlace:
             yield from response.iter_raw()
 
 
-class _S3Place:
-    """An object in S3 or what speaks its language; requests one by one, so that s3fs repeats none of its own."""
+class _S3Place(_HttpPlace):
+    """An object in S3 or what speaks its language: s3fs finds keys and endpoint and signs, requests are ours.
+
+    s3fs's own requests could not be counted: what it sends them with repeats a broken one at once and unasked.
+    """
 
     def __init__(self, remote: Remote, url: str) -> None:
-        import s3fs  # of an extra; ImportError says so
+        super().__init__(remote, url)
+        self._bucket = urlsplit(url).netloc
+        self._sign = functools.partial(_signed, url, remote.parameters.s3_anonymous)
 
-        parameters = remote.parameters
-        self._remote = remote
-        self._filesystem = s3fs.S3FileSystem(
-            anon=parameters.s3_anonymous,
-            config_kwargs={
-                "connect_timeout": parameters.timeout_seconds,
-                "read_timeout": parameters.timeout_seconds,
-                "retries": {"total_max_attempts": 1, "mode": "standard"},
-                "user_agent_extra": user_agent(parameters.contact),
-            },
-        )
-        self._filesystem.retries = 1
-        bucket, key, _ = self._filesystem.split_path(url)
-        self._object = {"Bucket": bucket, "Key": key}
-        self._host = f"s3://{bucket}"
+    def _target(self, method: str) -> str:
+        return self._sign("head_object" if method == "HEAD" else "get_object", self._remote.regions.get(self._bucket))
 
-    def describe(self, budget: _Budget) -> tuple[int, str]:
-        with contextlib.ExitStack() as closing:
-            found = self._request("head_object", {}, budget, closing)
-        size = int(found.get("ContentLength", UNKNOWN_SIZE))
-        tag = str(found.get("ETag", "")).strip('"')
-        return size, f"etag:{tag}" if tag else f"size:{size} changed:{found.get('LastModified', 'unknown time')}"
-
-    def get(self, start: int, end: int, budget: _Budget) -> _Answer:
-        asked = {}
-        if start or end >= 0:
-            asked = {"Range": f"bytes={start}-" if end < 0 else f"bytes={start}-{end - 1}"}
-        with contextlib.ExitStack() as stack:
-            try:
-                found = self._request("get_object", asked, budget, stack)
-            except _Fault as fault:
-                if fault.reason != "fetch_http_416":
-                    raise
-                size = self.describe(budget)[0]
-                if size != start:
-                    raise _Fault("fetch_bad_range", f"there are no bytes from {start} on (status 416)") from None
-                return _Answer(
-                    begin=start, end=start, size=size, is_whole=False, tag="", pieces=iter(()), closing=stack.pop_all()
-                )
-            stack.callback(found["Body"].close)
-            length = int(found.get("ContentLength", UNKNOWN_SIZE))
-            headers = {"content-range": found.get("ContentRange", "")}
-            placed = _content_range(headers) if headers["content-range"] else (0, length, length)
-            return _Answer(
-                begin=placed[0],
-                end=placed[1],
-                size=placed[2],
-                is_whole=not headers["content-range"],
-                tag=str(found.get("ETag", "")).strip('"'),
-                pieces=self._body(found["Body"]),
-                closing=stack.pop_all(),
-            )
-
-    def _request(
-        self, method: str, asked: Mapping[str, str], budget: _Budget, closing: contextlib.ExitStack
-    ) -> dict[str, Any]:
-        pace = self._remote.pace(self._host)
-        began = self._remote._clock()
-        with budget.waiting_for_turn():
-            closing.enter_context(pace.connection())
-            granted = pace.wait()
-        self._remote.count(requests=1)
-        try:
-            with _object_store_faults():
-                found: dict[str, Any] = self._filesystem.call_s3(method, **self._object, **asked)
-        except _Refused as refused:
-            _refuse(refused.status, refused.headers, pace, granted, self._remote.parameters)
-        finally:
-            self._remote.count(seconds=self._remote._clock() - began)
-        pace.succeeded()
-        return found
-
-    def _body(self, body: Any) -> Iterator[bytes]:
-        while True:
-            with _object_store_faults():
-                piece: bytes = fsspec.asyn.sync(self._filesystem.loop, body.read, _PROGRESS_BYTES)
-            if not piece:
-                return
-            yield piece
+    def _judge(self, status: int, headers: Mapping[str, str], pace: Pace, granted: float) -> None:
+        region = headers.get("x-amz-bucket-region")
+        known = self._remote.regions.get(self._bucket)
+        if status in (301, 400, 403) and region and known is None:
+            self._remote.regions[self._bucket] = region  # perhaps we asked elsewhere, and signed for there
+            raise _Fault("fetch_redirects", f"status {status}; the bucket is in region {region}")
+        super()._judge(status, headers, pace, granted)
 
 
 class _OtherPlace:
@@ -667,7 +620,7 @@ class _OtherPlace:
         self._host = "" if protocol in _IN_MEMORY else f"{protocol}://{urlsplit(url).netloc}"
 
     def describe(self, budget: _Budget) -> tuple[int, str]:
-        with self._turn(budget), _object_store_faults():
+        with self._turn(budget), _file_system_faults():
             information: Mapping[str, Any] = self._filesystem.info(self._path)
         if information.get("type") == "directory":
             raise _Fault("fetch_not_found", "it is a folder", is_final=True)
@@ -679,7 +632,7 @@ class _OtherPlace:
             end = size
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._turn(budget))
-            with _object_store_faults():
+            with _file_system_faults():
                 content: bytes = self._filesystem.cat_file(self._path, start=start, end=None if end < 0 else end)
             return _Answer(
                 begin=start,
@@ -711,7 +664,7 @@ class _OtherPlace:
 
 
 class _Refused(Exception):
-    """An object store answered with an HTTP status that is no success."""
+    """A file system told of an answer with an HTTP status that is no success."""
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         super().__init__(f"status {status}")
@@ -757,9 +710,29 @@ def _date(value: str) -> datetime | None:
     return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
 
 
+def _signed(url: str, anonymous: bool, method: str, region: str | None) -> str:
+    """The HTTP address of an S3 object, signed for a few minutes unless `anonymous`; made without any request.
+
+    Raises:
+        _Fault: there are no keys to sign with, or no such address can be.
+    """
+    import s3fs  # of an extra
+
+    client = {} if region is None else {"client_kwargs": {"region_name": region}}
+    filesystem = s3fs.S3FileSystem(anon=anonymous, config_kwargs={"signature_version": "s3v4"}, **client)
+    try:
+        address: str = filesystem.url(url, expires=_SIGNED_SECONDS, client_method=method)
+    except Exception as error:
+        # botocore has no common base for what can be wrong with keys, profiles and names
+        hint = "set AWS keys or a profile, or fetch.s3_anonymous"
+        raise _Fault("fetch_unsigned", f"{type(error).__name__}: {error}; {hint}", is_final=True) from error
+    return address
+
+
 @functools.lru_cache(maxsize=8)
 def _client(pid: int, timeout_seconds: float, agent: str) -> httpx.Client:
     """The process's own client: connections stay open from one file to the next. `pid`: a forked child's is another."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each address, signatures and all
     return httpx.Client(
         timeout=timeout_seconds,
         headers={"User-Agent": agent},
@@ -784,26 +757,26 @@ def _http_faults() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _object_store_faults() -> Iterator[None]:
+def _file_system_faults() -> Iterator[None]:
     """Failures of object stores, whose libraries wrap each other's exceptions, as ours."""
     try:
         yield
     except (_Fault, _Refused):
         raise
     except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        names = {kind.__name__ for each in _causes(error) for kind in type(each).__mro__}
+        if names & _SHORT:
+            raise _Fault("fetch_short_body", told) from error
         refused = _refusal(error)
         if refused is not None:
             raise refused from error
+        if names & _LATE:
+            raise _Fault("fetch_timeout", told) from error
         if isinstance(error, FileNotFoundError):
             raise _Fault("fetch_not_found", "there is no such file", is_final=True) from error
-        told = f"{type(error).__name__}: {error}"
-        names = {kind.__name__ for each in _causes(error) for kind in type(each).__mro__}
-        if isinstance(error, TimeoutError) or names & {"ReadTimeoutError", "ConnectTimeoutError", "TimeoutError"}:
-            raise _Fault("fetch_timeout", told) from error
-        if names & {"IncompleteReadError", "ContentLengthError", "ClientPayloadError"}:
-            raise _Fault("fetch_short_body", told) from error
-        is_network = names & {"HTTPClientError", "ClientError", "ConnectionError", "ResponseStreamingError"}
-        if is_network or (isinstance(error, OSError) and error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL)):
+        is_local_refusal = isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EINVAL)
+        if names & _NETWORK or (isinstance(error, OSError) and not is_local_refusal):
             raise _Fault("fetch_connection", told) from error
         raise _Fault("fetch_unreadable", told, is_final=True) from error
 
