@@ -3,12 +3,16 @@
 The store decides what is done and what is not: Prefect is told, and shows it. A stage whose manifest is there and
 whose files have the recorded digests is not run; a part whose record and files are whole is not redone; a damaged one
 is named and made again.
+
+A stage may lose something to the world outside: a file that no server gave within its budget. A part says so by rows in
+a table `lost`. It is published, so that the run goes on; the next run makes that part again, and what the stages after
+it are made of counts as another input as long as something else is lost.
 """
 
 import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prefect import get_run_logger, task
@@ -40,9 +44,13 @@ from storage.manifests import (
     read_manifest,
     read_part_record,
 )
+from storage.parameters import shaping_parameters
 from storage.runs import StageOutcome
 from storage.store import Store
 from storage.tables import DamagedFile
+from storage.wrong_request import WrongRequest
+
+LOST_TABLE = "lost"
 
 _KEY_DIGITS = 24  # 96 bits of the key's SHA-256
 _RETRIES = 2
@@ -159,9 +167,12 @@ def publish_stage(work: tuple[Store, Manifest, bool]) -> "State[None]":
 
 
 def _worth_retrying(task: Task[..., Any], task_run: TaskRun, state: "State[Any]") -> bool:
-    """Networks and killed workers may do better next time; a wrong input or a full disk will not."""
+    """Disks and killed workers may do better next time; a wrong input or a full disk will not, nor will a network,
+    which was given its time already."""
     error = state.result(raise_on_failure=False)
-    if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+    if isinstance(error, FileNotFoundError | WrongRequest):
+        return False
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return False
     return isinstance(error, OSError | WorkerDied | TimeoutError)
 
@@ -182,28 +193,38 @@ def work_on_part(work: tuple[Session, Stage, PartJob]) -> "State[PartRecord]":
     found = read_part_record(store, job.address, job.part.name)
     if found is not None:
         wrong = damage(store, job.address, found)
-        if wrong is None:
+        if wrong is None and not _has_losses(found):
             return Completed(name="Cached", message="part verified", data=found)
-        _warn(session, f"{stage.name}: {job.part.name} is damaged ({wrong}); making it again")
+        if wrong is not None:
+            _warn(session, f"{stage.name}: {job.part.name} is damaged ({wrong}); making it again")
         store.remove(part_record_path(job.address, job.part.name))
+        for file in found.files:
+            if file.table == LOST_TABLE:  # perhaps nothing is lost this time, and nobody writes over it
+                store.remove(f"{job.address.folder}/{file.path}")
     record = session.runner.call(make_part, job, in_process=stage.in_process)
     return Completed(message=f"{record.account.documents_out:,} {record.account.unit_out}", data=record)
 
 
 def _unfinished_manifest(stage: Stage) -> Manifest:
     """The manifest of a stage as far as it is known before any work: its key and what the key is made of."""
-    parameters = {} if stage.parameters is None else asdict(stage.parameters)
+    parameters = shaping_parameters(stage.parameters)
     work = stage.work
     while hasattr(work, "func"):  # functools.partial
         work = work.func
     code = code_digest([work.__module__, *stage.code])
     libraries = library_versions(stage.libraries)
     inputs = {name: published.manifest.key for name, published in sorted(stage.inputs.items())}
-    key = stage_key(stage.name, parameters, stage.identity, code, libraries, inputs)
+    lost = {
+        name: published.manifest.content_digest(LOST_TABLE)
+        for name, published in sorted(stage.inputs.items())
+        if published.manifest.files(LOST_TABLE)
+    }
+    identity = {**stage.identity, **({"lost": lost} if lost else {})}
+    key = stage_key(stage.name, parameters, identity, code, libraries, inputs)
     return Manifest(
         stage=stage.name,
         key=key,
-        parameters={**parameters, **({"identity": dict(stage.identity)} if stage.identity else {})},
+        parameters={**parameters, **({"identity": identity} if identity else {})},
         code_digest=code,
         libraries=libraries,
         inputs=inputs,
@@ -240,7 +261,16 @@ def _published_parts(
         for name in damaged:
             store.remove(part_record_path(address, name))
         return None, damaged
+    lossy = [part.name for part in manifest.parts if _has_losses(part)]
+    if lossy:
+        _warn(session, f"{stage.name}: trying again what was lost in {', '.join(lossy[:5])}{', …' * (len(lossy) > 5)}")
+        store.remove(manifest_path(address))
+        return None, {}
     return manifest, {}
+
+
+def _has_losses(part: PartRecord) -> bool:
+    return any(record.table == LOST_TABLE for record in part.files)
 
 
 def _work_on_parts(

@@ -37,6 +37,20 @@ SOURCES = _schema(
     ],
 )
 
+# One row a range of bytes that could not be fetched. A stage with such rows is another input than one without, and the
+# next run tries them again (`flows.stage`).
+LOST_SOURCES = _schema(
+    "lost_sources",
+    1,
+    [
+        _field("warc_path", pa.large_string()),
+        _field("url", pa.large_string()),
+        _field("offset", pa.int64()),
+        _field("length", pa.int64()),  # -1: to the end of the file
+        _field("reason", pa.string()),
+    ],
+)
+
 # One row a page whose main text was read, in the order of its WARC file. Written once; nothing copies the text after.
 DOCUMENTS = _schema(
     "documents",

@@ -6,7 +6,6 @@ be wrong with what was named is found here, before any work starts.
 
 import gzip
 import os
-import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,17 +16,14 @@ from urllib.parse import urlsplit
 
 import fsspec
 
+from pipeline_lib.crawl.addresses import SCHEME, STORE_SCHEME, UNKNOWN_SIZE, is_local
 from storage.digests import file_digest
 from storage.manifests import MissingStage, PublishedStage
 from storage.wrong_request import WrongRequest
 
-STORE_SCHEME = "store:"
-UNKNOWN_SIZE = -1
-
 _WARC_SUFFIXES = (".warc.gz", ".warc")
 _LIST_SUFFIXES = (".paths.gz", ".paths")
 _LAYOUT_ROOT = "crawl-data/"
-_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _ENTITY_TAGS = ("ETag", "etag", "Content-MD5", "md5Hash", "md5", "checksum")
 _TIMES = ("LastModified", "Last-Modified", "last_modified", "mtime", "updated", "created")
 
@@ -121,10 +117,6 @@ def sources_from_crawl(stage: PublishedStage) -> list[WarcSource]:
             )
         )
     return sources
-
-
-def is_local(url: str) -> bool:
-    return not url.startswith(STORE_SCHEME) and not _SCHEME.match(url)
 
 
 def describe(url: str) -> tuple[int, str]:
@@ -256,13 +248,13 @@ def _root_of_list(url: str) -> str:
 
 
 def _is_absolute(entry: str) -> bool:
-    return entry.startswith("/") or _SCHEME.match(entry) is not None
+    return entry.startswith("/") or SCHEME.match(entry) is not None
 
 
 def _absolute(path: str) -> str:
     """A URL as it is, a local path made absolute: workers may have another working directory."""
     path = path.removeprefix("file://")
-    if _SCHEME.match(path) or path.startswith(STORE_SCHEME):
+    if SCHEME.match(path) or path.startswith(STORE_SCHEME):
         return path
     return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 (a link keeps its own name, '..' goes)
 

@@ -2,17 +2,22 @@
 
 A part of the crawl is one WARC file, or the list of them all. Each works alone: it lists the sources of all packages
 (file names only), takes those whose address hashes to it, and reads and renders these; so the files are alike in size,
-and no part waits for another. A part of fetch is one WARC file, wherever it is.
+and no part waits for another. A part of fetch is one WARC file, wherever it is, or a part of a selection of records.
 """
 
+import contextlib
 import hashlib
+import io
+import os
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from pipeline_lib.crawl.addresses import STORE_SCHEME, UNKNOWN_SIZE, is_local
 from pipeline_lib.crawl.docstrings import DocstringWriter
 from pipeline_lib.crawl.documentation import (
     PATHS_PART,
@@ -27,15 +32,11 @@ from pipeline_lib.crawl.documentation import (
     site_name,
 )
 from pipeline_lib.crawl.documentation_pages import SitePages
-from pipeline_lib.crawl.fetching import FetchParameters, open_source
-from pipeline_lib.crawl.listing import (
-    STORE_SCHEME,
-    UNKNOWN_SIZE,
-    SourceError,
-    WarcSource,
-    describe,
-    is_local,
-)
+from pipeline_lib.crawl.fetching import FetchParameters
+from pipeline_lib.crawl.listing import SourceError, WarcSource
+from pipeline_lib.crawl.payload_digests import digest_mismatch
+from pipeline_lib.crawl.remote import FetchFailed, Remote
+from pipeline_lib.crawl.warc_records import DEFAULT_MAX_BODY_BYTES, BrokenRecord, Record, read_records
 from pipeline_lib.crawl.warc_writing import (
     Capture,
     address_hash,
@@ -46,10 +47,10 @@ from pipeline_lib.crawl.warc_writing import (
 )
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
-from storage.schemas import SOURCES
+from storage.schemas import LOST_SOURCES, SOURCES
 from storage.store import Store
 
-_COPY_BYTES = 1 << 20
+_SELECTION = "select"
 _HTML = "text/html; charset=utf-8"
 _HTML_WITHOUT_CHARSET = "text/html"  # one server in four leaves it to the page to say
 
@@ -108,72 +109,247 @@ def fetch_parts(sources: Sequence[WarcSource]) -> list[Part]:
 def fetch_part(
     part: Part, inputs: Mapping[str, PublishedStage], output: PartWriter, parameters: FetchParameters
 ) -> PartResult:
-    """Publish where a WARC file is (table `sources`, one row); with mode `keep` its bytes too (file table `raw`).
+    """Publish where the bytes of a part are (table `sources`); with mode `keep` the bytes themselves (file table `raw`).
+
+    A part is one WARC file, or what the stage `select`, where it is among the inputs, lists for it (table `ranges`).
+    Kept whole files keep their name; kept ranges are one file a part, back to back. What could not be fetched within
+    its budget is in the table `lost`, where there is any, and counted by reason. The account counts files, or ranges
+    where there is a selection; metrics `failures` counts attempts that failed, by reason, survived or not.
 
     Raises:
-        SourceError: the file cannot be opened, or is not the one that was listed.
+        SourceError: a file on this machine cannot be opened, or one anywhere is not the one that was listed.
+        FetchFailed: with `on_give_up: fail`.
     """
-    source = WarcSource(
-        url=part.source["url"],
-        warc_path=part.source["warc_path"],
-        num_bytes=part.source["bytes"],
-        fingerprint=part.source["fingerprint"],
-    )
-    url, num_bytes = source.url, source.num_bytes
-    if parameters.mode == "keep":
-        with output.file("raw", source.warc_path, rows=1) as unfinished:
-            num_bytes = _copy(source, output.store, unfinished)
-        url = f"{STORE_SCHEME}{output.address.folder}/raw/{source.warc_path}"
-    else:
-        _check_unchanged(source, output.store)
-    row = {
-        "kind": "warc",
-        "warc_path": source.warc_path,
-        "url": url,
-        "position": 0,
-        "offset": 0,
-        "length": -1,
-        "wanted": None,
-        "bytes": num_bytes,
-        "fingerprint": source.fingerprint,
-    }
-    output.table("sources", pa.Table.from_pylist([row], schema=SOURCES), SOURCES)
+    rows = _rows_of(part, inputs)
+    remote = Remote(parameters, output.store)
+    began = time.monotonic()
+    fetcher = _Keeper(part.name, output, remote) if parameters.mode == "keep" else _Checker(output.store, remote)
+    found: list[dict[str, Any]] = []
+    lost: list[dict[str, Any]] = []
+    with fetcher:
+        for row in rows:
+            try:
+                found.append(fetcher.fetch(row))
+            except FetchFailed as error:
+                if error.reason == "fetch_changed" or _is_here(row["url"]):
+                    raise SourceError(str(error)) from error
+                if parameters.on_give_up == "fail":
+                    raise
+                lost.append({name: row[name] for name in ("warc_path", "url", "offset", "length")} | {"reason": error.reason})
+    output.table("sources", pa.Table.from_pylist(found, schema=SOURCES), SOURCES)
+    if lost:
+        output.table("lost", pa.Table.from_pylist(lost, schema=LOST_SOURCES), LOST_SOURCES)
+    unit = "ranges" if _SELECTION in inputs else "files"
+    traffic = remote.traffic
     return PartResult(
-        account=Account(documents_in=1, documents_out=1, unit_in="files", unit_out="files"),
-        metrics={"bytes": num_bytes},
+        account=Account(
+            documents_in=len(rows),
+            documents_out=len(found),
+            dropped=Counter(each["reason"] for each in lost),
+            unit_in=unit,
+            unit_out=unit,
+        ),
+        metrics={
+            "bytes": sum(max(row["bytes"], 0) for row in found) if unit == "files" else fetcher.num_bytes,
+            "bytes_fetched": traffic.bytes,
+            "fetch_seconds": round(time.monotonic() - began, 3),
+            "requests": traffic.requests,
+            "failures": dict(sorted(traffic.failures.items())),
+            **fetcher.metrics(),
+        },
     )
 
 
-def _copy(source: WarcSource, store: Store, target: Path) -> int:
-    """Copy a source's bytes, and check that they are those that were listed; returns how many there are."""
-    digest = hashlib.sha256()
-    num_bytes = 0
-    with open_source(store, source.url) as stream, target.open("wb") as copy:
-        while chunk := stream.read(_COPY_BYTES):
-            digest.update(chunk)
-            copy.write(chunk)
-            num_bytes += len(chunk)
-    expected = source.fingerprint.removeprefix("sha256:")
-    if source.num_bytes not in (num_bytes, UNKNOWN_SIZE):
-        raise SourceError(f"{source.url} gave {num_bytes} bytes, listed were {source.num_bytes}; run again")
-    if expected != source.fingerprint and digest.hexdigest() != expected:
-        raise SourceError(f"{source.url} was changed after it was listed: its SHA-256 is another; run again")
-    return num_bytes
+def _rows_of(part: Part, inputs: Mapping[str, PublishedStage]) -> list[dict[str, Any]]:
+    """What a part is to fetch, as rows of SOURCES that say where the bytes are now."""
+    if _SELECTION in inputs:
+        rows: list[dict[str, Any]] = inputs[_SELECTION].read("ranges", part.name, SOURCES).to_pylist()
+        return rows
+    return [
+        {
+            "kind": "warc",
+            "warc_path": part.source["warc_path"],
+            "url": part.source["url"],
+            "position": 0,
+            "offset": 0,
+            "length": -1,
+            "wanted": None,
+            "bytes": part.source["bytes"],
+            "fingerprint": part.source["fingerprint"],
+        }
+    ]
 
 
-def _check_unchanged(source: WarcSource, store: Store) -> None:
+class _Checker:
+    """Leaves files where they are, after a look at each that was looked at when it was listed."""
+
+    def __init__(self, store: Store, remote: Remote) -> None:
+        self._store = store
+        self._remote = remote
+        self._failed: dict[str, FetchFailed] = {}
+        self._unchanged: set[str] = set()
+        self.num_bytes = 0
+
+    def __enter__(self) -> "_Checker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def fetch(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row as it is. Rows of one file take one look together."""
+        url = row["url"]
+        if url in self._failed:
+            raise self._failed[url]
+        # an index lists no sizes and no tags: whether its file is there, reading it will tell
+        if url not in self._unchanged and row["fingerprint"].startswith(("etag:", "size:", "sha256:")):
+            try:
+                _check_unchanged(row, self._store, self._remote)
+            except FetchFailed as error:
+                self._failed[url] = error
+                raise
+            self._unchanged.add(url)
+        self.num_bytes += max(row["length"], 0)
+        return row
+
+    def metrics(self) -> dict[str, Any]:
+        return {}
+
+
+class _Keeper:
+    """Copies bytes into the store, and checks that they are those that were listed and archived."""
+
+    def __init__(self, part: str, output: PartWriter, remote: Remote) -> None:
+        self._output = output
+        self._remote = remote
+        self._ranges_name = f"{part}.warc.gz"
+        self._stack = contextlib.ExitStack()
+        self._ranges: BinaryIO | None = None
+        self._num_fetched_again = 0
+        self._num_mismatches = 0
+        self.num_bytes = 0
+
+    def __enter__(self) -> "_Keeper":
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._stack.__exit__(*raised)  # publishes the file of ranges, unless something went wrong
+
+    def fetch(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Copy the bytes of a row; the row that says where they are now."""
+        if row["offset"] == 0 and row["length"] == UNKNOWN_SIZE:
+            name = row["warc_path"]
+            with self._output.file("raw", name, rows=1) as unfinished, unfinished.open("w+b") as copy:
+                num_bytes = self._copy(row, copy, 0)
+            return {**row, "url": self._address(name), "position": 0, "bytes": num_bytes}
+        if self._ranges is None:
+            unfinished = self._stack.enter_context(self._output.file("raw", self._ranges_name))
+            self._ranges = self._stack.enter_context(unfinished.open("w+b"))
+        position = self._ranges.seek(0, os.SEEK_END)
+        try:
+            num_bytes = self._copy(row, self._ranges, position)
+        except FetchFailed:
+            self._ranges.truncate(position)
+            raise
+        return {**row, "url": self._address(self._ranges_name), "position": position, "length": num_bytes}
+
+    def metrics(self) -> dict[str, Any]:
+        return {"records_fetched_again": self._num_fetched_again, "digest_mismatches": self._num_mismatches}
+
+    def _address(self, name: str) -> str:
+        return f"{STORE_SCHEME}{self._output.address.folder}/raw/{name}"
+
+    def _copy(self, row: dict[str, Any], copy: BinaryIO, position: int) -> int:
+        """Copy a row's bytes to a place in a file, and check them; how many there are."""
+        num_bytes = 0
+        pieces = self._remote.chunks(row["url"], row["position"], row["length"], fingerprint=row["fingerprint"])
+        digest = hashlib.sha256()
+        for piece in pieces:
+            digest.update(piece)
+            copy.write(piece)
+            num_bytes += len(piece)
+        self.num_bytes += num_bytes
+        is_whole = row["offset"] == 0 and row["length"] == UNKNOWN_SIZE
+        if is_whole:
+            expected = row["fingerprint"].removeprefix("sha256:")
+            if row["bytes"] not in (num_bytes, UNKNOWN_SIZE):
+                raise SourceError(f"{row['url']} gave {num_bytes} bytes, listed were {row['bytes']}; run again")
+            if expected != row["fingerprint"]:
+                if digest.hexdigest() != expected:
+                    raise SourceError(f"{row['url']} was changed after it was listed: its SHA-256 is another; run again")
+                return num_bytes  # all of it is what it was: damage in it was there before
+        if self._remote.parameters.verify_digests and row["kind"] == "warc":
+            self._verify(row, copy, position, num_bytes)
+        return num_bytes
+
+    def _verify(self, row: dict[str, Any], copy: BinaryIO, position: int, num_bytes: int) -> None:
+        """Compare records with their digests; fetch those that do not fit once more.
+
+        What does not fit then either is as the archive has it: it stays, counted, and extraction gives it a reason.
+        """
+        copy.seek(position)
+        doubtful = [
+            (record.offset, record.length)
+            for record in read_records(cast(BinaryIO, _Section(copy, num_bytes)))
+            if _is_wanted(row, record) and _is_damaged(record)
+        ]
+        for offset, length in doubtful:
+            self._num_fetched_again += 1
+            again = self._remote.read(row["url"], row["position"] + offset, min(length, num_bytes - offset))
+            copy.seek(position + offset)
+            copy.write(again)
+            self._num_mismatches += any(_is_damaged(record) for record in read_records(io.BytesIO(again)))
+        copy.seek(0, os.SEEK_END)
+
+
+class _Section(io.RawIOBase):
+    """The next so many bytes of a file."""
+
+    def __init__(self, file: BinaryIO, num_bytes: int) -> None:
+        super().__init__()
+        self._file = file
+        self._missing = num_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._file.read(min(len(buffer), self._missing))
+        buffer[: len(piece)] = piece
+        self._missing -= len(piece)
+        return len(piece)
+
+
+def _is_wanted(row: dict[str, Any], record: Record | BrokenRecord) -> bool:
+    return row["wanted"] is None or row["offset"] + record.offset in row["wanted"]
+
+
+def _is_damaged(record: Record | BrokenRecord) -> bool:
+    """Whether a record may have been damaged on its way. One that is merely too large was not."""
+    if isinstance(record, BrokenRecord):
+        return record.reason != "body_too_large"
+    return digest_mismatch(record, DEFAULT_MAX_BODY_BYTES)
+
+
+def _is_here(url: str) -> bool:
+    """Whether a file is on this machine or in the store: if it is gone, no network is to blame."""
+    return is_local(url) or url.startswith(STORE_SCHEME)
+
+
+def _check_unchanged(row: dict[str, Any], store: Store, remote: Remote) -> None:
     """A look at size and entity tag, without reading: extraction will do that."""
-    if source.url.startswith(STORE_SCHEME):
-        path = source.url.removeprefix(STORE_SCHEME)
+    url: str = row["url"]
+    if url.startswith(STORE_SCHEME):
+        path = url.removeprefix(STORE_SCHEME)
         if not store.exists(path):
             raise SourceError(f"{store.full_path(path)} is gone; run again: the stage that made it is found damaged")
-        num_bytes, fingerprint = store.size(path), source.fingerprint
+        num_bytes, fingerprint = store.size(path), row["fingerprint"]
     else:
-        num_bytes, fingerprint = describe(source.url)
-    if num_bytes != source.num_bytes or (not is_local(source.url) and fingerprint != source.fingerprint):
+        num_bytes, fingerprint = remote.describe(url)
+    if num_bytes != row["bytes"] or (not is_local(url) and fingerprint != row["fingerprint"]):
         raise SourceError(
-            f"{source.url} was changed after it was listed: {num_bytes} bytes ({fingerprint}), listed were "
-            f"{source.num_bytes} ({source.fingerprint}); run again"
+            f"{url} was changed after it was listed: {num_bytes} bytes ({fingerprint}), listed were "
+            f"{row['bytes']} ({row['fingerprint']}); run again"
         )
 
 

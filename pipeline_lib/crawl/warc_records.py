@@ -24,6 +24,7 @@ _GZIP_WINDOW = 16 + zlib.MAX_WBITS  # tells zlib to expect a gzip header
 _GZIP_HEADER = b"\x1f\x8b\x08"  # deflate is the only method there is
 _KEPT_BYTES = 1 << 20  # how far back the search for the next record starts after a damaged member
 _PROBE_BYTES = 2048  # enough for a gzip header, a table of codes and the word "WARC/"
+_MAX_HTTP_HEADER_BYTES = 32 << 10  # fastwarc reads no longer ones
 _MAX_ENCODINGS = 4
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}\Z")
 _MAX_CHUNK_LINE = 4096
@@ -42,6 +43,9 @@ class Record:
         status: HTTP status of a response; None for other records and for responses without a readable HTTP header.
         headers: HTTP headers of a response, by lower-case name; values of a repeated header are joined by ", ".
         body: the block after the HTTP header, as it was transferred; `decoded_body` undoes the encodings.
+        http_header: the block before it, as archived; empty for other records and where it cannot be read.
+        block_digest: what the archive says of the block, HTTP header and body (`sha1:...`).
+        payload_digest: what it says of the body; archives differ in whether with or without its encodings.
     """
 
     record_type: str
@@ -54,6 +58,9 @@ class Record:
     status: int | None
     headers: Mapping[str, str]
     body: bytes
+    http_header: bytes = b""
+    block_digest: str | None = None
+    payload_digest: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -358,12 +365,14 @@ def _read(record: WarcRecord, max_body_bytes: int, stream: _Source | _Member) ->
         return _broken("bad_warc_header", record_type, url, offset)
     status: int | None = None
     headers: dict[str, str] = {}
+    http_header, body = b"", _read_up_to(record, max_body_bytes + _MAX_HTTP_HEADER_BYTES + 1, stream)
+    is_cut_off = len(body) < min(record.content_length, max_body_bytes + _MAX_HTTP_HEADER_BYTES + 1)
     if record.record_type == WarcRecordType.response and record.is_http:
-        status, headers = _read_http_header(record)
-    body = _read_up_to(record, max_body_bytes + 1, stream)
+        status, headers, num_header_bytes = _read_http_header(body)
+        http_header, body = body[:num_header_bytes], body[num_header_bytes:]
     if len(body) > max_body_bytes:
         return _broken("body_too_large", record_type, url, offset)
-    if len(body) < record.content_length:
+    if is_cut_off:
         return _broken("truncated_record", record_type, url, offset)
     return Record(
         record_type=record_type,
@@ -376,19 +385,27 @@ def _read(record: WarcRecord, max_body_bytes: int, stream: _Source | _Member) ->
         status=status,
         headers=headers,
         body=body,
+        http_header=http_header,
+        block_digest=record.headers.get("WARC-Block-Digest"),
+        payload_digest=record.headers.get("WARC-Payload-Digest"),
     )
 
 
-def _read_http_header(record: WarcRecord) -> tuple[int | None, dict[str, str]]:
+def _read_http_header(block: bytes) -> tuple[int | None, dict[str, str], int]:
+    """Status and headers at the start of a block, and how many bytes they take; no status and none where it has no
+    readable ones."""
+    record = WarcRecord()
+    record.set_bytes_content(block)
+    record.is_http = True
     try:
         record.parse_http(auto_decode="none", quirks_mode=True)
     except OSError:  # longer than 32 KiB, or no header at all
-        return None, {}
+        return None, {}, 0
     headers: dict[str, str] = {}
     for name, value in record.http_headers.items():
         key = name.strip().lower()
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    return record.http_headers.status_code, headers
+    return record.http_headers.status_code, headers, len(block) - record.content_length
 
 
 def _read_up_to(record: WarcRecord, size: int, stream: _Source | _Member) -> bytes:

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from pipeline_lib.crawl.fetching import open_source
+from pipeline_lib.crawl.fetching import FetchParameters, open_range
+from pipeline_lib.crawl.remote import Remote
 from pipeline_lib.crawl.warc_records import BrokenRecord, Record, UndecodableBody, decoded_body, read_records
 from pipeline_lib.extract.charset import decode
 from pipeline_lib.extract.language import identify
@@ -42,12 +43,12 @@ def extract_part(
     sources = fetched.read("sources", part.name, SOURCES).to_pylist()
     if len(sources) != 1:
         raise ValueError(f"{part.name}: expected one source, found {len(sources)}")
-    warc_path, url = sources[0]["warc_path"], sources[0]["url"]
+    warc_path = sources[0]["warc_path"]
     documents = _Rows(DOCUMENTS)
     rejected = _Rows(REJECTED_RECORDS)
     reasons: Counter[str] = Counter()
     tally = Tally()
-    with open_source(fetched.store, url) as stream:
+    with open_range(Remote(FetchParameters(), fetched.store), sources[0]) as stream:
         for record in read_records(stream, parameters.max_body_bytes):
             try:
                 documents.append(read_document(record, warc_path, parameters, tally))

@@ -10,8 +10,9 @@ import fsspec
 import pytest
 from published_stages import publish_stage
 
-from pipeline_lib.crawl.fetching import FetchParameters, open_source
+from pipeline_lib.crawl.fetching import FetchParameters, open_range
 from pipeline_lib.crawl.listing import SourceError, check_paths, list_sources
+from pipeline_lib.crawl.remote import FetchFailed, Remote
 from pipeline_lib.crawl.stage import fetch_part, fetch_parts
 from storage.schemas import SOURCES
 from storage.store import Store
@@ -151,7 +152,7 @@ def test_streaming_publishes_only_where_the_files_are(crawl_folder, tmp_path):
     assert [row["warc_path"] for row in rows] == sorted(NAMES)
     assert {record.table for record in stage.manifest.files()} == {"sources"}
     for row in rows:
-        with open_source(store, row["url"]) as stream:
+        with open_range(Remote(FetchParameters(), store), row) as stream:
             assert stream.read() == content_of(row["warc_path"])
 
 
@@ -162,7 +163,7 @@ def test_keeping_publishes_the_bytes_and_reads_them_from_the_store_when_the_file
         (crawl_folder / name).unlink()
     for row in rows:
         assert row["url"] == f"store:stages/fetch/k/raw/{row['warc_path']}"
-        with open_source(store, row["url"]) as stream:
+        with open_range(Remote(FetchParameters(), store), row) as stream:
             assert stream.read() == content_of(row["warc_path"])
 
 
@@ -193,10 +194,12 @@ def test_keeping_refuses_bytes_of_the_listed_length_that_are_others(crawl_folder
 def test_a_source_in_the_store_is_read_from_the_store(tmp_path):
     store = Store(str(tmp_path / "store"))
     store.publish_bytes("stages/crawl/k/warc/a.warc.gz", b"warc")
-    with open_source(store, "store:stages/crawl/k/warc/a.warc.gz") as stream:
+    remote = Remote(FetchParameters(), store)
+    assert remote.read("store:stages/crawl/k/warc/a.warc.gz", 1, 2) == b"ar"
+    with remote.open("store:stages/crawl/k/warc/a.warc.gz") as stream:
         assert stream.read() == b"warc"
-    with pytest.raises(SourceError, match="run again"), open_source(store, "store:stages/crawl/k/warc/b.warc.gz"):
-        pass
+    with pytest.raises(FetchFailed, match="run again"):
+        remote.open("store:stages/crawl/k/warc/b.warc.gz")
 
 
 @pytest.mark.parametrize("mode", ["stream", "keep"])
@@ -209,7 +212,7 @@ def test_files_of_other_file_systems_are_listed_and_fetched(tmp_path, mode):
     assert [source.warc_path for source in sources] == sorted(NAMES)
     rows, _ = fetch(sources, store, mode)
     for row in rows:
-        with open_source(store, row["url"]) as stream:
+        with open_range(Remote(FetchParameters(), store), row) as stream:
             assert stream.read() == content_of(row["warc_path"])
 
 
@@ -246,7 +249,7 @@ def test_a_list_on_a_server_gives_files_on_the_server(server, tmp_path, mode):
     store = Store(str(tmp_path / "store"))
     rows, _ = fetch(sources, store, mode)
     for row in rows:
-        with open_source(store, row["url"]) as stream:
+        with open_range(Remote(FetchParameters(), store), row) as stream:
             assert stream.read() == content_of(row["warc_path"])
 
 
