@@ -246,4 +246,5 @@ def _check_regex(pattern: str) -> None:
     try:
         pl.Series(["x"]).str.contains(pattern)
     except pl.exceptions.PolarsError as error:
-        raise ValueError(f"url_regex={pattern!r} is no regular expression: {error}") from error
+        why = " ".join(str(error).partition("\n\nThis error")[0].split())
+        raise ValueError(f"url_regex={pattern!r} is no regular expression: {why}") from error
