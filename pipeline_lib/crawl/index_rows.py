@@ -33,7 +33,6 @@ ROW_COLUMNS = {
     "offset": pl.Int64,
     "length": pl.Int64,
 }
-FILTER_COLUMNS = ("timestamp", "url", "mime", "mime_detected", "status", "languages")
 PLACE_COLUMNS = ("filename", "offset", "length")
 
 
@@ -61,6 +60,11 @@ def choose(rows: pl.DataFrame, query: IndexQuery, num_unreadable: int = 0) -> An
     return Answer(records=records, rows=len(rows) + num_unreadable, dropped=dropped)
 
 
+def no_records() -> pl.DataFrame:
+    """The records of an answer that has none."""
+    return pl.DataFrame(schema={name: ROW_COLUMNS[name] for name in PLACE_COLUMNS})
+
+
 def in_ranges(keys: pl.Series, ranges: list[KeyRange]) -> pl.Series:
     """Whether each key is in one of the sorted ranges; no range at all means everything."""
     if not ranges:
@@ -78,12 +82,16 @@ def in_subsets(filenames: pl.Series, query: IndexQuery) -> pl.Series:
 
 
 def drop_reasons(rows: pl.DataFrame, query: IndexQuery) -> pl.Series:
-    """For each row the first filter that it does not pass, null where it passes all; rows have FILTER_COLUMNS."""
-    mime = pl.coalesce("mime_detected", "mime").str.to_lowercase()
+    """For each row the first filter that it does not pass, null where it passes all.
+
+    Args:
+        rows: of ROW_COLUMNS those that the query's filters look at.
+    """
+    kinds = [name for name in ("mime_detected", "mime") if name in rows.columns]
     reason = pl.when(~pl.col("status").is_in(list(query.statuses)).fill_null(False)).then(pl.lit("other_status"))
     if query.mimes:
-        wanted = [each.lower() for each in query.mimes]
-        reason = reason.when(~mime.is_in(wanted).fill_null(False)).then(pl.lit("other_mime"))
+        matches = pl.coalesce(kinds).str.to_lowercase().is_in([each.lower() for each in query.mimes])
+        reason = reason.when(~matches.fill_null(False)).then(pl.lit("other_mime"))
     if query.languages:
         spoken = pl.col("languages").str.split(",")
         if query.language_match == "main":
