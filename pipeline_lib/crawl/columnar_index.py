@@ -59,9 +59,7 @@ def answers_from_table(reader: RangeReader, base_url: str, crawl: str, query: In
         yield from answers_from_file(reader, url, query, ranges)
 
 
-def answers_from_file(
-    reader: RangeReader, url: str, query: IndexQuery, ranges: Sequence[KeyRange]
-) -> Iterator[Answer]:
+def answers_from_file(reader: RangeReader, url: str, query: IndexQuery, ranges: Sequence[KeyRange]) -> Iterator[Answer]:
     """What one Parquet file says, row group by row group; of those that cannot match nothing is read."""
     num_bytes = reader.describe(url)[0]
     if num_bytes < 0:

@@ -60,7 +60,7 @@ def list_crawls(reader: RangeReader, index_server: str = INDEX_SERVER) -> list[C
     except OSError as error:
         hint = "check the address" if is_missing(error) else "try again later"
         raise CrawlListError(
-            f"the list of crawls cannot be read from {url}: {error}; {hint}, name another with --index-server, or name "
+            f"the list of crawls cannot be read: {error}; {hint}, name another with --index-server, or name "
             "a crawl by its id, which needs no list"
         ) from error
     return parse_crawls(content, url)

@@ -232,7 +232,7 @@ def _timestamp(text: str, name: str, rest: str) -> str:
     try:
         if not _DAY.fullmatch(text):
             raise ValueError("it is written otherwise")
-        datetime.strptime(digits + _FIRST[len(digits) :], "%Y%m%d%H%M%S")  # noqa: DTZ007 (only whether there is such a time)
+        datetime.strptime(digits + _FIRST[len(digits) :], "%Y%m%d%H%M%S")
     except ValueError as error:
         raise ValueError(
             f"{name}={text!r}: expected a time such as 2026, 2026-01, 2026-01-05 or 2026-01-05T10:30: {error}"

@@ -61,7 +61,7 @@ def _num_pages(reader: RangeReader, question: str, index_server: str, crawl: str
         num_pages = None
     if not isinstance(num_pages, int) or not 0 <= num_pages <= _MAX_PAGES:
         raise IndexUnavailable(
-            f"{question}&showNumPages=true: expected a number of pages such as {{\"pages\": 1}}, found "
+            f'{question}&showNumPages=true: expected a number of pages such as {{"pages": 1}}, found '
             f"{content[:_MAX_SHOWN]!r}; is {index_server} an index server?"
         )
     return num_pages

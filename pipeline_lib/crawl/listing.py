@@ -103,7 +103,8 @@ def list_sources(
             )
     by_name = {logical[url]: file for url, file in found.items()}
     return [
-        _source(by_name[name], name) for name in choose_paths(list(by_name), files, every=every, sample=sample, seed=seed)
+        _source(by_name[name], name)
+        for name in choose_paths(list(by_name), files, every=every, sample=sample, seed=seed)
     ]
 
 
@@ -130,9 +131,7 @@ def list_crawl_files(reader: RangeReader, selection: CrawlSelection) -> list[War
     wrong = [path for path in paths if not path.startswith(_LAYOUT_ROOT)]
     if wrong:
         raise SourceError(f"{url}: expected paths that begin with {_LAYOUT_ROOT}, found {wrong[0]!r}")
-    chosen = choose_paths(
-        paths, selection.first, every=selection.every, sample=selection.sample, seed=selection.seed
-    )
+    chosen = choose_paths(paths, selection.first, every=selection.every, sample=selection.sample, seed=selection.seed)
     return [
         WarcSource(
             url=_absolute(joined_url(selection.base_url, path)),
@@ -229,9 +228,7 @@ class _Named:
 
 def _source(file: _Named, warc_path: str) -> WarcSource:
     if file.by_crawl and not is_local(file.url):
-        return WarcSource(
-            url=file.url, warc_path=warc_path, num_bytes=UNKNOWN_SIZE, fingerprint=PATH_FINGERPRINT
-        )
+        return WarcSource(url=file.url, warc_path=warc_path, num_bytes=UNKNOWN_SIZE, fingerprint=PATH_FINGERPRINT)
     num_bytes, fingerprint = _describe(file.url, with_digest=True)
     return WarcSource(url=file.url, warc_path=warc_path, num_bytes=num_bytes, fingerprint=fingerprint)
 
@@ -313,7 +310,7 @@ def _expand_file(url: str, base_url: str | None, reader: RangeReader | None) -> 
     """The files that a path list names, or the file itself where it is none."""
     if not urlsplit(url).path.endswith(_LIST_SUFFIXES):
         return [_Named(url)]
-    entries = _listed(_content(url) if reader is None else reader.read(url), url)
+    entries = _listed(_content(url, reader), url)
     root = _root_of_list(url) if base_url is None else _absolute(base_url).rstrip("/")
     return [
         _Named(entry) if _is_absolute(entry) else _Named(f"{root}/{entry}", entry.startswith(_LAYOUT_ROOT))
@@ -345,13 +342,18 @@ def _glob(url: str) -> list[str]:
         raise SourceError(f"{url} cannot be listed: {type(error).__name__}: {error}") from error
 
 
-def _content(url: str) -> bytes:
-    _describe(url, with_digest=False)
+def _content(url: str, reader: RangeReader | None) -> bytes:
+    if reader is None:
+        _describe(url, with_digest=False)
     try:
+        if reader is not None:
+            return reader.read(url)
         with fsspec.open(url, "rb") as stream:
             content: bytes = stream.read()
             return content
     except Exception as error:
+        if isinstance(error, OSError) and is_missing(error):
+            raise SourceError(_missing(url)) from error
         raise SourceError(f"{url} cannot be read: {type(error).__name__}: {error}") from error
 
 

@@ -5,7 +5,6 @@ here asks once, which will do for one small file and for files on a disk.
 """
 
 import io
-from collections.abc import Iterator
 from typing import BinaryIO, Protocol, cast
 
 import fsspec
@@ -46,7 +45,7 @@ class PlainReader:
         try:
             filesystem, path = fsspec.core.url_to_fs(url)
             size = filesystem.info(path).get("size")
-        except Exception as error:  # noqa: BLE001 (each file system and server has errors of its own)
+        except Exception as error:  # each file system and server has errors of its own
             raise _failure(url, error) from error
         return (-1 if size is None else int(size)), ""
 
@@ -56,7 +55,7 @@ class PlainReader:
         try:
             filesystem, path = fsspec.core.url_to_fs(url)
             content: bytes = filesystem.cat_file(path, start or None, None if length < 0 else start + length)
-        except Exception as error:  # noqa: BLE001 (as above)
+        except Exception as error:
             raise _failure(url, error) from error
         if length >= 0 and len(content) > length:  # a server that knows no ranges sent all of it
             content = content[start : start + length]
@@ -131,12 +130,6 @@ def failure_reason(error: OSError) -> str:
 def joined_url(base: str, path: str) -> str:
     """The address of a file below a folder, local or not."""
     return f"{base.rstrip('/')}/{path}"
-
-
-def chunks(stream: BinaryIO, num_bytes: int) -> Iterator[bytes]:
-    """The rest of a stream in pieces."""
-    while piece := stream.read(num_bytes):
-        yield piece
 
 
 def _failure(url: str, error: Exception) -> OSError:

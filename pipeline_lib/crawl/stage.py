@@ -29,6 +29,7 @@ from pipeline_lib.crawl.documentation import (
 from pipeline_lib.crawl.documentation_pages import SitePages
 from pipeline_lib.crawl.fetching import FetchParameters, open_source
 from pipeline_lib.crawl.listing import (
+    PATH_FINGERPRINT,
     STORE_SCHEME,
     UNKNOWN_SIZE,
     SourceError,
@@ -170,6 +171,8 @@ def _check_unchanged(source: WarcSource, store: Store) -> None:
         num_bytes, fingerprint = store.size(path), source.fingerprint
     else:
         num_bytes, fingerprint = describe(source.url)
+        if source.fingerprint == PATH_FINGERPRINT:  # listed without a look at it: it is there, and that is all to check
+            return
     if num_bytes != source.num_bytes or (not is_local(source.url) and fingerprint != source.fingerprint):
         raise SourceError(
             f"{source.url} was changed after it was listed: {num_bytes} bytes ({fingerprint}), listed were "

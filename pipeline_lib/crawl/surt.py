@@ -6,6 +6,7 @@ user, fragment, default port and a leading `www.` go; escapes are undone as ofte
 escaped is escaped once; paths are resolved; session ids go; arguments are sorted; all is lower case.
 """
 
+import contextlib
 import ipaddress
 import re
 from urllib.parse import unquote_to_bytes
@@ -76,10 +77,8 @@ def _canonical_host(host: str) -> str:
     except UnicodeDecodeError:
         text = ""
     if text and not text.isascii():
-        try:
+        with contextlib.suppress(UnicodeError):  # else no name that could be registered: it is escaped below
             raw = text.encode("idna")
-        except UnicodeError:
-            pass  # no name that could be registered; it is escaped below
     dots = re.sub(rb"\.{2,}", b".", raw).strip(b".")
     return _number_as_address(_escaped(dots).lower())
 

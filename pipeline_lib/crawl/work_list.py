@@ -176,7 +176,11 @@ class WorkList:
 
 
 def make_work_list(records: Records, parameters: WorkListParameters) -> WorkList:
-    """Ranges and parts for records. A part is larger than allowed only where a single range of overlapping records is."""
+    """Ranges and parts for records.
+
+    Records that overlap, as those of a damaged index do, share a range and are not cut apart: only so can a part be
+    larger than it should, or by a single record that is.
+    """
     if not len(records):
         none = np.zeros(1, np.int64)
         return WorkList(

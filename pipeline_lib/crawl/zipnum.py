@@ -1,4 +1,4 @@
-"""The CDX index as files, "ZipNum": sorted lines in gzip members of a few thousand, and `cluster.idx`, one line a member.
+"""The CDX index as files, "ZipNum": sorted lines in gzip members of a few thousand, and `cluster.idx`, a line a member.
 
 `cluster.idx` of a real crawl has some 150 MB and its members 250 GB: both are searched, not read. Source of the layout:
 https://github.com/webrecorder/pywb/wiki/CDX-Index-Format (ZipNum Sharded CDX).
@@ -67,9 +67,15 @@ def answers_from_zipnum(reader: RangeReader, base_url: str, crawl: str, query: I
             yield answer
 
 
-def find_members(reader: RangeReader, url: str, ranges: list[KeyRange]) -> tuple[list[Member], int]:
+def find_members(
+    reader: RangeReader, url: str, ranges: list[KeyRange], piece_bytes: int = _PIECE_BYTES
+) -> tuple[list[Member], int]:
     """The members that can hold keys of these ranges (all members, where there is none), each once, in order; and how
     many lines on the way are damaged.
+
+    Args:
+        url: of a `cluster.idx`. Where its size is known, only pieces of it are read: a dozen a range.
+        piece_bytes: how much is read at once.
 
     Raises:
         IndexUnavailable: there is no such file.
@@ -78,7 +84,7 @@ def find_members(reader: RangeReader, url: str, ranges: list[KeyRange]) -> tuple
     try:
         num_bytes = reader.describe(url)[0]
         is_searched = num_bytes >= 0 and bool(ranges)
-        lines = _SearchedLines(reader, url, num_bytes) if is_searched else _WholeLines(reader.read(url))
+        lines = _SearchedLines(reader, url, num_bytes, piece_bytes) if is_searched else _WholeLines(reader.read(url))
     except OSError as error:
         if is_missing(error):
             raise IndexUnavailable(
@@ -121,15 +127,16 @@ def unpacked(packed: bytes) -> tuple[bytes, bool]:
 class _SearchedLines:
     """The lines of a file of sorted lines that is read where a search looks, piece by piece, each piece once."""
 
-    def __init__(self, reader: RangeReader, url: str, num_bytes: int) -> None:
+    def __init__(self, reader: RangeReader, url: str, num_bytes: int, piece_bytes: int) -> None:
         self._reader = reader
         self._url = url
         self._num_bytes = num_bytes
+        self._piece_bytes = piece_bytes
         self._pieces: dict[int, bytes] = {}
 
     def near(self, key: bytes) -> Iterator[tuple[int, bytes]]:
         """Places and lines from one with a smaller key on, where there is one, not far before the first that is not."""
-        low, high = 0, -(-self._num_bytes // _PIECE_BYTES)
+        low, high = 0, -(-self._num_bytes // self._piece_bytes)
         while high - low > 1:  # in [low, high) is the last piece whose first line is smaller
             middle = (low + high) // 2
             first = next(self._lines(middle), None)
@@ -142,7 +149,7 @@ class _SearchedLines:
     def _lines(self, piece: int) -> Iterator[tuple[int, bytes]]:
         """The lines from a piece on; of any but the first piece from behind the first line end in it: what begins
         exactly with a piece is found from the piece before."""
-        place = piece * _PIECE_BYTES
+        place = piece * self._piece_bytes
         content = self._piece(piece)
         skips = piece > 0
         while True:
@@ -153,7 +160,7 @@ class _SearchedLines:
                 skips = False
                 place += len(line) + 1
             piece += 1
-            if piece * _PIECE_BYTES >= self._num_bytes:
+            if piece * self._piece_bytes >= self._num_bytes:
                 break
             if len(content) > _MAX_LINE_BYTES:
                 raise IndexUnavailable(f"{self._url}: no line ends in {len(content)} bytes: it is no cluster.idx")
@@ -162,9 +169,9 @@ class _SearchedLines:
             yield place, content
 
     def _piece(self, number: int) -> bytes:
-        start = number * _PIECE_BYTES
+        start = number * self._piece_bytes
         if number not in self._pieces and start < self._num_bytes:
-            self._pieces[number] = self._reader.read(self._url, start, min(_PIECE_BYTES, self._num_bytes - start))
+            self._pieces[number] = self._reader.read(self._url, start, min(self._piece_bytes, self._num_bytes - start))
         return self._pieces.get(number, b"")
 
 
@@ -249,5 +256,3 @@ def _salvaged(packed: bytes) -> bytes:
 
 def _whole_lines(content: bytes) -> bytes:
     return content[: content.rfind(b"\n") + 1]
-
-
