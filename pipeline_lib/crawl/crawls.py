@@ -105,8 +105,7 @@ def resolve_crawl(crawls: Sequence[Crawl], name: str) -> Crawl:
     found = by_id.get(name.upper())
     if found is not None:
         return found
-    near = difflib.get_close_matches(name.upper(), by_id, n=3, cutoff=0.6)
-    # ids of one year differ in two digits: alike in letters is not near in time
+    near = difflib.get_close_matches(name.upper(), by_id, n=2, cutoff=0.6)
     hint = f"did you mean {' or '.join(sorted(by_id[each].crawl_id for each in near))}? " if near else ""
     raise UnknownCrawl(
         f"there is no crawl {name!r}: {hint}the newest is {crawls[0].crawl_id}, and `gristmill crawls` lists all"
