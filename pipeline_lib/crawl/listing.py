@@ -1,10 +1,12 @@
 """Which WARC files a run reads: from what a person names, files, folders, globs, URLs and lists, to a list of sources.
 
 A list of paths is what Common Crawl publishes for each crawl (`crawl-data/<crawl>/warc.paths.gz`). Everything that can
-be wrong with what was named is found here, before any work starts.
+be wrong with what was named is found here, before any work starts; but for thousands of files on a server, which would
+be a request each: they are looked at when they are fetched.
 """
 
 import gzip
+import hashlib
 import os
 import zlib
 from collections import Counter
@@ -17,11 +19,18 @@ from urllib.parse import urlsplit
 import fsspec
 
 from pipeline_lib.crawl.addresses import SCHEME, STORE_SCHEME, UNKNOWN_SIZE, is_local
+from pipeline_lib.crawl.index_query import CrawlSelection, check_file_choice
+from pipeline_lib.crawl.range_reader import RangeReader, is_missing, joined_url
 from storage.digests import file_digest
 from storage.manifests import MissingStage, PublishedStage
 from storage.wrong_request import WrongRequest
 
-_WARC_SUFFIXES = (".warc.gz", ".warc")
+# What Common Crawl publishes it never changes: the path in the crawl says what the bytes are, as a digest would.
+PATH_FINGERPRINT = "path"
+
+_PACKED = ("", ".gz", ".zst", ".lz4")
+_WET_SUFFIXES = tuple(f".warc.wet{packed}" for packed in _PACKED)
+_WARC_SUFFIXES = tuple(f".warc{packed}" for packed in _PACKED)
 _LIST_SUFFIXES = (".paths.gz", ".paths")
 _LAYOUT_ROOT = "crawl-data/"
 _ENTITY_TAGS = ("ETag", "etag", "Content-MD5", "md5Hash", "md5", "checksum")
@@ -40,8 +49,8 @@ class WarcSource:
         url: absolute local path, fsspec URL, or `store:` and a path inside the store.
         warc_path: logical path, the same on every machine; from `crawl-data/` on where the file's path has that.
         num_bytes: -1 where the server does not say.
-        fingerprint: `sha256:` of local files; what the server has to tell versions apart (entity tag, else size and
-            time of change) of others.
+        fingerprint: `sha256:` of local files; "path" of files on a server that a crawl's list names; what the server
+            has to tell versions apart (entity tag, else size and time of change) of others.
     """
 
     url: str
@@ -50,32 +59,106 @@ class WarcSource:
     fingerprint: str
 
 
-def list_sources(paths: Sequence[str], files: int | None = None, base_url: str | None = None) -> list[WarcSource]:
+def list_sources(
+    paths: Sequence[str],
+    files: int | None = None,
+    base_url: str | None = None,
+    *,
+    every: int = 1,
+    sample: int | None = None,
+    seed: int = 0,
+    reader: RangeReader | None = None,
+) -> list[WarcSource]:
     """The WARC files that `paths` stand for, each once.
 
     They are in the order of `paths`; those of folders and globs are sorted, those of path lists in the list's order.
+    Each is looked at, and a local one read for its digest; but files on a server that a list names by a path that
+    begins with `crawl-data/` are not asked for: their path in the crawl is their identity, their size is not known.
 
     Args:
         paths: local files, folders or globs, fsspec URLs of any of these, or lists (`*.paths.gz`, `*.paths`).
         files: take only the first so many; None takes all.
         base_url: what the entries of path lists are relative to. Without it: what stands before `crawl-data/` in the
             list's own address, or else the folder that the list is in.
+        every, sample, seed: as in `choose_paths`.
+        reader: reads path lists; None reads them through fsspec.
 
     Raises:
         SourceError: a file is missing, a glob, folder or list is empty, or two files have the same logical path.
+        ValueError: the choice of files is none.
     """
-    urls = list(dict.fromkeys(url for path in paths for url in _expand(path, base_url)))
-    logical = _logical_paths(urls)
+    check_file_choice(files, every, sample)
+    found = {file.url: file for path in paths for file in _expand(path, base_url, reader)}
+    logical = _logical_paths(list(found))
     names = Counter(logical.values())
-    for url in urls:
+    for url in found:
         if names[logical[url]] > 1:
-            same = [other for other in urls if logical[other] == logical[url]]
+            same = [other for other in found if logical[other] == logical[url]]
             raise SourceError(
                 f"{' and '.join(same)} would both be called {logical[url]!r}: documents could not be told apart. "
                 "Name one of them, or put the files into folders of different names."
             )
-    taken = urls if files is None else urls[:files]
-    return [_source(url, logical[url]) for url in taken]
+    by_name = {logical[url]: file for url, file in found.items()}
+    return [
+        _source(by_name[name], name)
+        for name in choose_paths(list(by_name), files, every=every, sample=sample, seed=seed)
+    ]
+
+
+def list_crawl_files(reader: RangeReader, selection: CrawlSelection) -> list[WarcSource]:
+    """The files of a crawl, or the chosen ones of them, in the order of the crawl's list (`warc.paths.gz`).
+
+    One file is read, the list; sizes are not known, and the path in the crawl is the identity, wherever it lies: a
+    mirror's files are those of Common Crawl.
+
+    Raises:
+        SourceError: there is no such list, or it is none. `selection.crawl` has to be an id: `latest` is looked up
+            before.
+    """
+    url = joined_url(selection.base_url, f"{_LAYOUT_ROOT}{selection.crawl}/{selection.files}.paths.gz")
+    try:
+        content = reader.read(url)
+    except OSError as error:
+        hint = "try again later"
+        if is_missing(error):
+            hint = "check source.crawl (`gristmill crawls` lists Common Crawl's) and base_url"
+        raise SourceError(f"the list of files {url} cannot be read: {error}; {hint}") from error
+    entries = _listed(content, url)
+    paths = list(dict.fromkeys(entry.removeprefix("/") for entry in entries))
+    wrong = [path for path in paths if not path.startswith(_LAYOUT_ROOT)]
+    if wrong:
+        raise SourceError(f"{url}: expected paths that begin with {_LAYOUT_ROOT}, found {wrong[0]!r}")
+    chosen = choose_paths(paths, selection.first, every=selection.every, sample=selection.sample, seed=selection.seed)
+    return [
+        WarcSource(
+            url=_absolute(joined_url(selection.base_url, path)),
+            warc_path=path,
+            num_bytes=UNKNOWN_SIZE,
+            fingerprint=PATH_FINGERPRINT,
+        )
+        for path in chosen
+    ]
+
+
+def choose_paths(
+    paths: Sequence[str], first: int | None = None, *, every: int = 1, sample: int | None = None, seed: int = 0
+) -> list[str]:
+    """Some of a list of different paths, in its order.
+
+    Args:
+        first: so many from the beginning, of those that `every` leaves.
+        every: every so many-th, beginning with the first of all.
+        sample: draw so many. Whether a path is drawn depends on it, the seed and the other paths, not on the order of
+            the list; a larger sample contains the smaller. Where there are no more, all of them.
+    """
+    if sample is None:
+        return list(paths[::every])[:first]
+    drawn = set(sorted(paths, key=lambda path: (_draw(seed, path), path))[:sample])
+    return [path for path in paths if path in drawn]
+
+
+def _draw(seed: int, path: str) -> bytes:
+    return hashlib.blake2b(f"{seed}\x00{path}".encode(errors="surrogateescape"), digest_size=16).digest()
 
 
 def check_paths(paths: Sequence[str], base_url: str | None = None) -> int:
@@ -86,7 +169,7 @@ def check_paths(paths: Sequence[str], base_url: str | None = None) -> int:
     """
     urls: set[str] = set()
     for path in paths:
-        expanded = _expand(path, base_url)
+        expanded = [file.url for file in _expand(path, base_url)]
         if expanded == [_absolute(path)]:
             _describe(expanded[0], with_digest=False)
         urls.update(expanded)
@@ -128,9 +211,19 @@ def describe(url: str) -> tuple[int, str]:
     return _describe(url, with_digest=False)
 
 
-def _source(url: str, warc_path: str) -> WarcSource:
-    num_bytes, fingerprint = _describe(url, with_digest=True)
-    return WarcSource(url=url, warc_path=warc_path, num_bytes=num_bytes, fingerprint=fingerprint)
+@dataclass(frozen=True)
+class _Named:
+    """A file that was named, and whether by the list of a crawl."""
+
+    url: str
+    by_crawl: bool = False
+
+
+def _source(file: _Named, warc_path: str) -> WarcSource:
+    if file.by_crawl and not is_local(file.url):
+        return WarcSource(url=file.url, warc_path=warc_path, num_bytes=UNKNOWN_SIZE, fingerprint=PATH_FINGERPRINT)
+    num_bytes, fingerprint = _describe(file.url, with_digest=True)
+    return WarcSource(url=file.url, warc_path=warc_path, num_bytes=num_bytes, fingerprint=fingerprint)
 
 
 def _describe(url: str, with_digest: bool) -> tuple[int, str]:
@@ -176,7 +269,7 @@ def _missing(url: str) -> str:
     return f"{url}: there is no such file; {hint}"
 
 
-def _expand(path: str, base_url: str | None) -> list[str]:
+def _expand(path: str, base_url: str | None, reader: RangeReader | None = None) -> list[_Named]:
     """The files that one path stands for; not checked to be there unless it took a look to find them."""
     url = _absolute(path)
     if url.startswith(STORE_SCHEME):
@@ -184,27 +277,46 @@ def _expand(path: str, base_url: str | None) -> list[str]:
     if is_local(url):
         local = Path(url)
         if local.is_dir():
-            found = sorted(str(each) for each in local.rglob("*") if each.name.endswith(_WARC_SUFFIXES))
-            return _not_empty(found, f"{path}: the folder holds no file named *.warc.gz or *.warc")
+            return [_Named(each) for each in _of_folder(path, local)]
         is_glob = not local.exists() and any(sign in url for sign in "*?[")
     else:
         is_glob = any(sign in url for sign in "*[") or ("?" in url and not url.startswith("http"))
     if is_glob:
         matches = _not_empty(_glob(url), f"{path}: no file matches")
-        return [each for match in matches for each in _expand_file(match, base_url)]
-    return _expand_file(url, base_url)
+        return [each for match in matches for each in _expand_file(match, base_url, reader)]
+    return _expand_file(url, base_url, reader)
 
 
-def _expand_file(url: str, base_url: str | None) -> list[str]:
+def _of_folder(path: str, folder: Path) -> list[str]:
+    """The WARC files below a folder, or the WET files where it has no others."""
+    found = sorted(str(each) for each in folder.rglob("*") if each.name.endswith((*_WARC_SUFFIXES, *_WET_SUFFIXES)))
+    wet = [each for each in found if each.endswith(_WET_SUFFIXES)]
+    if 0 < len(wet) < len(found):
+        raise SourceError(
+            f"{path}: the folder holds WARC files and WET files, which have the text of the same pages; name one kind, "
+            f"such as {path}/**/*.warc.gz"
+        )
+    return _not_empty(found, f"{path}: the folder holds no file named *.warc.gz, *.warc or *.warc.wet.gz")
+
+
+def _expand_file(url: str, base_url: str | None, reader: RangeReader | None) -> list[_Named]:
     """The files that a path list names, or the file itself where it is none."""
     if not urlsplit(url).path.endswith(_LIST_SUFFIXES):
-        return [url]
-    entries = _not_empty(_entries(_content(url), url), f"{url}: the list of paths is empty")
+        return [_Named(url)]
+    entries = _listed(_content(url, reader), url)
+    root = _root_of_list(url) if base_url is None else _absolute(base_url).rstrip("/")
+    return [
+        _Named(entry) if _is_absolute(entry) else _Named(f"{root}/{entry}", entry.startswith(_LAYOUT_ROOT))
+        for entry in entries
+    ]
+
+
+def _listed(content: bytes, url: str) -> list[str]:
+    entries = _not_empty(_entries(content, url), f"{url}: the list of paths is empty")
     outward = [entry for entry in entries if ".." in PurePosixPath(entry).parts]
     if outward:
         raise SourceError(f"{url}: the list of paths leads out of its root: {outward[0]!r}")
-    root = _root_of_list(url) if base_url is None else _absolute(base_url).rstrip("/")
-    return [entry if _is_absolute(entry) else f"{root}/{entry}" for entry in entries]
+    return entries
 
 
 def _not_empty(found: list[str], complaint: str) -> list[str]:
@@ -223,13 +335,18 @@ def _glob(url: str) -> list[str]:
         raise SourceError(f"{url} cannot be listed: {type(error).__name__}: {error}") from error
 
 
-def _content(url: str) -> bytes:
-    _describe(url, with_digest=False)
+def _content(url: str, reader: RangeReader | None) -> bytes:
+    if reader is None:
+        _describe(url, with_digest=False)
     try:
+        if reader is not None:
+            return reader.read(url)
         with fsspec.open(url, "rb") as stream:
             content: bytes = stream.read()
             return content
     except Exception as error:
+        if isinstance(error, OSError) and is_missing(error):
+            raise SourceError(_missing(url)) from error
         raise SourceError(f"{url} cannot be read: {type(error).__name__}: {error}") from error
 
 

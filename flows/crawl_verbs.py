@@ -1,0 +1,37 @@
+"""The verb that tells which crawls there are: `crawls`."""
+
+import json
+
+import click
+
+from flows.clear_errors import clear_errors
+
+
+@click.command()
+@click.option(
+    "--index-server",
+    metavar="URL",
+    default="https://index.commoncrawl.org",
+    show_default=True,
+    help="Address or folder that has the list of crawls, collinfo.json.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def crawls(index_server: str, as_json: bool) -> None:
+    """List the crawls that Common Crawl has published, newest first, with the days they were fetched on.
+
+    \b
+    gristmill crawls
+    gristmill crawls --index-server mirror/
+    """
+    with clear_errors("nothing was read"):
+        from pipeline_lib.crawl.crawls import list_crawls
+        from pipeline_lib.crawl.range_reader import PlainReader
+
+        found = list_crawls(PlainReader(), index_server)
+        if as_json:
+            click.echo(json.dumps({"crawls": [crawl.as_json() for crawl in found]}))
+            return
+        width = max(len(crawl.crawl_id) for crawl in found)
+        for crawl in found:
+            first, last = ((time or "?")[:10] for time in (crawl.first, crawl.last))
+            click.echo(f"{crawl.crawl_id:<{width}}  {first:<10} to {last:<10}  {crawl.name}")
