@@ -85,12 +85,14 @@ def main() -> None:
     help="Where parts are worked on. The result is the same.",
 )
 def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | None, runner: Any) -> None:
-    """Run RECIPE: a built-in one (demo, minicrawl) or the path of a YAML file.
+    """Run RECIPE: a built-in one (demo, commoncrawl, minicrawl) or the path of a YAML file.
 
     What an earlier run published is used, not made again; an interrupted run continues where it stopped.
 
     \b
     gristmill run demo
+    gristmill run commoncrawl --set source.crawl=CC-MAIN-2026-43 --set source.files=4
+    gristmill run commoncrawl --set source.crawl=latest --set source.index.domains=python.org --set goal=corpus
     gristmill run minicrawl --set source.paths=crawl-data/CC-MAIN-2026-43/warc.paths.gz --set source.files=4
     gristmill run my.yaml --set dedup.threshold=0.7 --set goal=corpus
     """
@@ -104,16 +106,14 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
 
         from flows.recipe import load_recipe
         from flows.runners import default_workers
+        from flows.source_checks import check_source
         from pipeline_lib.filters.rule_files import check_rule_files
 
         loaded = load_recipe(recipe, overrides)
         check_rule_files(loaded.filters)
         store = _store(store_url)
         store.check_writable()
-        if loaded.source.kind == "warc":
-            from pipeline_lib.crawl.listing import check_paths
-
-            check_paths(loaded.source.paths, base_url=loaded.source.base_url)
+        loaded = check_source(loaded)
 
         from flows.server import start_server
         from flows.session import RunSettings, close_dead_runs

@@ -4,14 +4,18 @@ Each step takes the stages before it by name, and gives them on with its own.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
-from flows.recipe import Recipe
+from flows.recipe import Recipe, SourceParameters
 from flows.session import Session
 from flows.stage import Stage, run_stage, same_parts
 from model.scoring_stage import LikelihoodParameters, likelihood_part
 from pipeline_lib.corpus.stage import corpus_digest, corpus_part
 from pipeline_lib.crawl.documentation import documentation_identity, documentation_parts
-from pipeline_lib.crawl.listing import list_sources, sources_from_crawl
+from pipeline_lib.crawl.index_query import IndexQuery
+from pipeline_lib.crawl.listing import WarcSource, list_crawl_files, list_sources, list_texts, sources_from_crawl
+from pipeline_lib.crawl.remote import Remote
+from pipeline_lib.crawl.select_stage import SelectParameters, select_part, select_parts, work_list_parts
 from pipeline_lib.crawl.stage import crawl_part, fetch_part, fetch_parts
 from pipeline_lib.dedup.signatures import signatures_part
 from pipeline_lib.dedup.stage import dedup_part
@@ -33,37 +37,76 @@ _RENDERING = ("warcio", "docutils", "markdown-it-py", "jinja2")
 
 
 def fetch(session: Session, recipe: Recipe) -> Stages:
-    """List the WARC files; for documentation, render them first."""
+    """List what is to be read: render documentation first, or ask a crawl's index which records."""
     source = recipe.source
+    remote = Remote(recipe.fetch, session.store)
     stages: dict[str, PublishedStage] = {}
+    files: list[WarcSource] = []
+    parts: list[Part] = []
     if source.kind == "documentation":
-        stages["crawl"] = run_stage(
-            session,
-            Stage(
-                name="crawl",
-                work=crawl_part,
-                parts=documentation_parts(source.documentation),
-                parameters=source.documentation,
-                identity=documentation_identity(source.documentation),
-                libraries=_RENDERING,
-            ),
+        stages["crawl"] = render_documentation(session, source)
+        files = sources_from_crawl(stages["crawl"])
+    elif source.kind == "commoncrawl" and source.index is not None:
+        stages["select"] = select_records(session, recipe)
+        parts = work_list_parts(stages["select"], source.selection().base_url)
+    elif source.kind == "commoncrawl":
+        files = list_crawl_files(remote, source.selection())
+    elif source.kind == "warc":
+        files = list_sources(
+            remote,
+            source.paths,
+            base_url=source.base_url,
+            files=source.files,
+            every=source.every,
+            sample=source.sample,
+            seed=source.seed,
         )
-        found = sources_from_crawl(stages["crawl"])
-    else:
-        found = list_sources(source.paths, files=source.files, base_url=source.base_url)
+    if source.texts:
+        files += list_texts(remote, source.texts)
     stages["fetch"] = run_stage(
         session,
         Stage(
             name="fetch",
             work=fetch_part,
-            parts=fetch_parts(found),
+            parts=[*parts, *fetch_parts(files)],
             parameters=recipe.fetch,
             # what the files are, not where: a copy elsewhere gives the same corpus
-            identity={each.warc_path: [each.num_bytes, each.fingerprint] for each in found},
+            identity={each.warc_path: [each.num_bytes, each.fingerprint] for each in files},
             inputs=dict(stages),
         ),
     )
     return stages
+
+
+def render_documentation(session: Session, source: SourceParameters) -> PublishedStage:
+    return run_stage(
+        session,
+        Stage(
+            name="crawl",
+            work=crawl_part,
+            parts=documentation_parts(source.documentation),
+            parameters=source.documentation,
+            identity=documentation_identity(source.documentation),
+            libraries=_RENDERING,
+        ),
+    )
+
+
+def select_records(session: Session, recipe: Recipe) -> PublishedStage:
+    """Ask the index of a crawl which records are wanted; a mirror's index is the crawl's."""
+    selection = recipe.source.selection()
+    return run_stage(
+        session,
+        Stage(
+            name="select",
+            work=partial(select_part, connect=partial(Remote, recipe.fetch)),
+            parts=select_parts(selection),
+            parameters=SelectParameters(
+                crawl=selection.crawl, index=recipe.source.index or IndexQuery(), work_list=recipe.source.work_list
+            ),
+            libraries=("polars", "pyarrow"),
+        ),
+    )
 
 
 def extract(session: Session, recipe: Recipe, sources: Stages) -> Stages:

@@ -24,10 +24,12 @@ def crawls(index_server: str, as_json: bool) -> None:
     gristmill crawls --index-server mirror/
     """
     with clear_errors("nothing was read"):
+        from flows.source_checks import impatient
         from pipeline_lib.crawl.crawls import list_crawls
-        from pipeline_lib.crawl.range_reader import PlainReader
+        from pipeline_lib.crawl.fetching import FetchParameters
+        from pipeline_lib.crawl.remote import Remote
 
-        found = list_crawls(PlainReader(), index_server)
+        found = list_crawls(Remote(impatient(FetchParameters())), index_server)
         if as_json:
             click.echo(json.dumps({"crawls": [crawl.as_json() for crawl in found]}))
             return

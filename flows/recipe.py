@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flows.filter_settings import with_preset
 from flows.settings import (
@@ -16,6 +16,7 @@ from flows.settings import (
     apply_override,
     explain,
     known_keys,
+    list_single_values,
     read_settings,
     read_settings_file,
     refuse_unknown,
@@ -24,8 +25,11 @@ from model.evaluation.stage import EvaluationParameters
 from model.export.stage import ExportParameters
 from model.training import TrainingParameters
 from pipeline_lib.corpus.parameters import CorpusParameters
+from pipeline_lib.crawl.crawls import INDEX_SERVER
 from pipeline_lib.crawl.documentation import DocumentationParameters
 from pipeline_lib.crawl.fetching import FetchParameters
+from pipeline_lib.crawl.index_query import DATA_SERVER, CrawlSelection, IndexQuery, check_file_choice
+from pipeline_lib.crawl.work_list import WorkListParameters
 from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.extract.parameters import ExtractParameters
 from pipeline_lib.filters.parameters import FilterParameters
@@ -38,40 +42,93 @@ from storage.digests import value_digest
 Goal = Literal["corpus", "tokens", "model"]
 
 
-def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
 @dataclass(frozen=True, kw_only=True)
 class SourceParameters:
     """Where pages come from.
 
     Attributes:
-        kind: `warc`: WARC files that are there already; `documentation`: the documentation of installed packages,
-            rendered to WARC files first.
+        kind: `commoncrawl`: a crawl of Common Crawl, whole files of it or records that its index names; `warc`: WARC or
+            WET files by path, glob or URL; `documentation`: the documentation of installed packages, rendered to WARC
+            files first; `texts`: no pages, the `texts` alone.
+        crawl: for `commoncrawl`: an id such as CC-MAIN-2026-43, or `latest`, which is looked up when the run begins.
+        content: for `commoncrawl`: `warc`, pages as they were fetched, or `wet`, their text as Common Crawl extracted
+            it: a sixth of the bytes, and no structure.
         paths: for `warc`: files, folders, globs or fsspec URLs of WARC files, or lists of them (`warc.paths.gz`).
-        base_url: what the entries of a path list are relative to, where that is not the folder the list is in.
-        files: take only the first so many files; None takes all.
+        base_url: for `commoncrawl`: the address or folder that holds `crawl-data/` and `cc-index/`, a mirror or
+            s3://commoncrawl; null: Common Crawl's own. For `warc`: what the entries of a path list are relative to,
+            where that is not the folder the list is in.
+        index_server: for `commoncrawl`: what answers for `crawl: latest` and for `index.kind: api`.
+        files: take only the first so many files; null takes all.
+        every: take every so many-th file only.
+        sample: take so many files, drawn by `seed`; null draws no sample.
+        seed: of the sample.
+        index: for `commoncrawl`: read the records that the index has of this, not whole files; null: whole files.
+        work_list: how records that the index names become requests and parts.
+        texts: JSON Lines and Parquet files with texts to mix in, beside any kind: paths, globs, folders, URLs.
+        text_field: the column or key of `texts` that holds the text.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    kind: Literal["documentation", "warc"] = "warc"
-    paths: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    kind: Literal["commoncrawl", "warc", "documentation", "texts"] = "warc"
+    crawl: str | None = None
+    content: Literal["warc", "wet"] = "warc"
+    paths: tuple[str, ...] = ()
     base_url: str | None = None
+    index_server: str = INDEX_SERVER
     files: int | None = None
+    every: int = 1
+    sample: int | None = None
+    seed: int = 0
+    index: IndexQuery | None = None
+    work_list: WorkListParameters = field(default_factory=WorkListParameters)
+    texts: tuple[str, ...] = ()
+    text_field: str = "text"
     documentation: DocumentationParameters = field(default_factory=DocumentationParameters)
 
     def __post_init__(self) -> None:
-        if self.files is not None and self.files < 1:
-            raise ValueError(f"files={self.files}: at least one file is needed, or null for all")
+        check_file_choice(self.files, self.every, self.sample)
+        if self.kind == "commoncrawl":
+            self._check_crawl()
+        elif self.crawl is not None or self.index is not None:
+            key = "crawl" if self.crawl is not None else "index"
+            raise ValueError(f"{key} is given, but kind is {self.kind}: set kind to commoncrawl")
         if self.kind == "warc" and not self.paths:
             raise ValueError(
                 "no WARC file is named: set source.paths, for instance "
                 "--set source.paths=crawl-data/CC-MAIN-2026-43/warc.paths.gz"
             )
-        if self.kind == "documentation" and self.paths:
-            raise ValueError(f"kind is documentation, but paths are given: {self.paths}; set kind to warc to read them")
+        if self.kind == "texts" and not self.texts:
+            raise ValueError("kind is texts, but no file is named: set source.texts, for instance to docs/*.jsonl.zst")
+        if self.kind != "warc" and self.paths:
+            raise ValueError(f"kind is {self.kind}, but paths are given: {self.paths}; set kind to warc to read them")
+
+    def selection(self) -> CrawlSelection:
+        """Which crawl, where it is, and which of its files."""
+        assert self.crawl is not None
+        return CrawlSelection(
+            crawl=self.crawl,
+            files=self.content,
+            first=self.files,
+            every=self.every,
+            sample=self.sample,
+            seed=self.seed,
+            base_url=self.base_url or DATA_SERVER,
+            index_server=self.index_server,
+        )
+
+    def _check_crawl(self) -> None:
+        if self.crawl is None:
+            raise ValueError(
+                "no crawl is named: --set source.crawl=CC-MAIN-2026-43, or source.crawl=latest; "
+                "`gristmill crawls` lists all"
+            )
+        self.selection()
+        if self.index is not None and (self.files, self.every, self.sample, self.content) != (None, 1, None, "warc"):
+            raise ValueError(
+                "index names records of any file: files, every, sample and content choose whole files; "
+                "source.index.max_records limits how many records are taken"
+            )
 
 
 class Recipe(BaseModel):
@@ -124,6 +181,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         apply_override(content, override, known)
     if "filters" in content:
         content["filters"] = with_preset(content["filters"], place)
+    list_single_values(content, Recipe)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:

@@ -4,7 +4,8 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -47,15 +48,31 @@ def read_settings_file(path: Path) -> dict[str, Any]:
 
 def known_keys(kind: Any, prefix: str) -> Iterator[str]:
     """All keys of the recipe, dotted."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        children: dict[str, Any] = {name: each.annotation for name, each in kind.model_fields.items()}
-    elif is_dataclass(kind):
-        children = {each.name: each.type for each in fields(kind) if each.init}
-    else:
-        return
-    for name, child in children.items():
+    for name, child in _children(kind).items():
         yield f"{prefix}{name}"
         yield from known_keys(child, f"{prefix}{name}.")
+
+
+def list_single_values(content: dict[str, Any], kind: Any) -> None:
+    """Make a list of one of every single value where a list belongs: `paths: a.warc.gz` for `paths: [a.warc.gz]`."""
+    for name, child in _children(kind).items():
+        value = content.get(name)
+        if isinstance(value, dict):
+            list_single_values(value, child)
+        elif isinstance(value, str | int) and get_origin(child) is tuple:
+            content[name] = [value]
+
+
+def _children(kind: Any) -> dict[str, Any]:
+    """The keys below a group of keys, and what belongs there; of `X | None` the X."""
+    if get_origin(kind) in (Union, UnionType):
+        groups = [_children(each) for each in get_args(kind)]
+        return next((group for group in groups if group), {})
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: each.annotation for name, each in kind.model_fields.items()}
+    if is_dataclass(kind):
+        return {each.name: each.type for each in fields(kind) if each.init}
+    return {}
 
 
 def refuse_unknown(content: Mapping[str, Any], prefix: str, known: set[str], place: str) -> None:

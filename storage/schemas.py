@@ -20,7 +20,7 @@ def _field(name: str, kind: pa.DataType, nullable: bool = False) -> pa.Field:
     return pa.field(name, kind, nullable=nullable)
 
 
-# What is behind a part, one row a range of bytes to read, in order: a whole file is one range from its start to its end.
+# What is behind a part, one row a range of bytes to read, in order: a whole file is one range from start to end.
 SOURCES = _schema(
     "sources",
     2,

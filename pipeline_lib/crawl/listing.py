@@ -10,10 +10,10 @@ import hashlib
 import os
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import fsspec
@@ -21,6 +21,7 @@ import fsspec
 from pipeline_lib.crawl.addresses import SCHEME, STORE_SCHEME, UNKNOWN_SIZE, is_local
 from pipeline_lib.crawl.index_query import CrawlSelection, check_file_choice
 from pipeline_lib.crawl.range_reader import RangeReader, is_missing, joined_url
+from pipeline_lib.text_files.finding import find_files
 from storage.digests import file_digest
 from storage.manifests import MissingStage, PublishedStage
 from storage.wrong_request import WrongRequest
@@ -33,8 +34,6 @@ _WET_SUFFIXES = tuple(f".warc.wet{packed}" for packed in _PACKED)
 _WARC_SUFFIXES = tuple(f".warc{packed}" for packed in _PACKED)
 _LIST_SUFFIXES = (".paths.gz", ".paths")
 _LAYOUT_ROOT = "crawl-data/"
-_ENTITY_TAGS = ("ETag", "etag", "Content-MD5", "md5Hash", "md5", "checksum")
-_TIMES = ("LastModified", "Last-Modified", "last_modified", "mtime", "updated", "created")
 
 
 class SourceError(WrongRequest):
@@ -43,9 +42,10 @@ class SourceError(WrongRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class WarcSource:
-    """One WARC file: where it is, and what it is called everywhere.
+    """One file to read: where it is, and what it is called everywhere.
 
     Attributes:
+        kind: `warc`, records; or `texts`, JSON Lines or Parquet.
         url: absolute local path, fsspec URL, or `store:` and a path inside the store.
         warc_path: logical path, the same on every machine; from `crawl-data/` on where the file's path has that.
         num_bytes: -1 where the server does not say.
@@ -57,17 +57,29 @@ class WarcSource:
     warc_path: str
     num_bytes: int
     fingerprint: str
+    kind: Literal["warc", "texts"] = "warc"
+
+
+def list_texts(reader: RangeReader, paths: Sequence[str]) -> list[WarcSource]:
+    """The files of texts that `paths` stand for, each once, in the order of `find_files`.
+
+    Raises:
+        TextFileError, SourceError: a path matches nothing, a file cannot be looked at, or two have one logical path.
+    """
+    found = find_files(paths)
+    logical = _distinct_paths(found)
+    return [replace(_source(reader, _Named(url), logical[url]), kind="texts") for url in found]
 
 
 def list_sources(
+    reader: RangeReader,
     paths: Sequence[str],
-    files: int | None = None,
-    base_url: str | None = None,
     *,
+    base_url: str | None = None,
+    files: int | None = None,
     every: int = 1,
     sample: int | None = None,
     seed: int = 0,
-    reader: RangeReader | None = None,
 ) -> list[WarcSource]:
     """The WARC files that `paths` stand for, each once.
 
@@ -77,30 +89,21 @@ def list_sources(
 
     Args:
         paths: local files, folders or globs, fsspec URLs of any of these, or lists (`*.paths.gz`, `*.paths`).
-        files: take only the first so many; None takes all.
         base_url: what the entries of path lists are relative to. Without it: what stands before `crawl-data/` in the
             list's own address, or else the folder that the list is in.
+        files: take only the first so many; None takes all.
         every, sample, seed: as in `choose_paths`.
-        reader: reads path lists; None reads them through fsspec.
 
     Raises:
         SourceError: a file is missing, a glob, folder or list is empty, or two files have the same logical path.
         ValueError: the choice of files is none.
     """
     check_file_choice(files, every, sample)
-    found = {file.url: file for path in paths for file in _expand(path, base_url, reader)}
-    logical = _logical_paths(list(found))
-    names = Counter(logical.values())
-    for url in found:
-        if names[logical[url]] > 1:
-            same = [other for other in found if logical[other] == logical[url]]
-            raise SourceError(
-                f"{' and '.join(same)} would both be called {logical[url]!r}: documents could not be told apart. "
-                "Name one of them, or put the files into folders of different names."
-            )
+    found = {file.url: file for path in paths for file in _expand(reader, path, base_url)}
+    logical = _distinct_paths(list(found))
     by_name = {logical[url]: file for url, file in found.items()}
     return [
-        _source(by_name[name], name)
+        _source(reader, by_name[name], name)
         for name in choose_paths(list(by_name), files, every=every, sample=sample, seed=seed)
     ]
 
@@ -161,7 +164,7 @@ def _draw(seed: int, path: str) -> bytes:
     return hashlib.blake2b(f"{seed}\x00{path}".encode(errors="surrogateescape"), digest_size=16).digest()
 
 
-def check_paths(paths: Sequence[str], base_url: str | None = None) -> int:
+def check_paths(reader: RangeReader, paths: Sequence[str], base_url: str | None = None) -> int:
     """Check what a person named without reading any WARC file; the number of files it stands for.
 
     Raises:
@@ -169,9 +172,9 @@ def check_paths(paths: Sequence[str], base_url: str | None = None) -> int:
     """
     urls: set[str] = set()
     for path in paths:
-        expanded = [file.url for file in _expand(path, base_url)]
+        expanded = [file.url for file in _expand(reader, path, base_url)]
         if expanded == [_absolute(path)]:
-            _describe(expanded[0], with_digest=False)
+            _describe(reader, expanded[0], with_digest=False)
         urls.update(expanded)
     return len(urls)
 
@@ -202,15 +205,6 @@ def sources_from_crawl(stage: PublishedStage) -> list[WarcSource]:
     return sources
 
 
-def describe(url: str) -> tuple[int, str]:
-    """Size in bytes and fingerprint of a file that is not in the store, the fingerprint of a local one left empty.
-
-    Raises:
-        SourceError: there is no such file, or it cannot be looked at.
-    """
-    return _describe(url, with_digest=False)
-
-
 @dataclass(frozen=True)
 class _Named:
     """A file that was named, and whether by the list of a crawl."""
@@ -219,46 +213,26 @@ class _Named:
     by_crawl: bool = False
 
 
-def _source(file: _Named, warc_path: str) -> WarcSource:
+def _source(reader: RangeReader, file: _Named, warc_path: str) -> WarcSource:
     if file.by_crawl and not is_local(file.url):
         return WarcSource(url=file.url, warc_path=warc_path, num_bytes=UNKNOWN_SIZE, fingerprint=PATH_FINGERPRINT)
-    num_bytes, fingerprint = _describe(file.url, with_digest=True)
+    num_bytes, fingerprint = _describe(reader, file.url, with_digest=True)
     return WarcSource(url=file.url, warc_path=warc_path, num_bytes=num_bytes, fingerprint=fingerprint)
 
 
-def _describe(url: str, with_digest: bool) -> tuple[int, str]:
-    if is_local(url):
-        path = Path(url)
-        if not path.is_file():
-            raise SourceError(_missing(url))
+def _describe(reader: RangeReader, url: str, with_digest: bool) -> tuple[int, str]:
+    if not is_local(url):
         try:
-            return path.stat().st_size, f"sha256:{file_digest(path)}" if with_digest else ""
+            return reader.describe(url)
         except OSError as error:
-            raise SourceError(f"{url} cannot be read: {error}") from error
-    information = _information(url)
-    if information.get("type") == "directory":
+            raise SourceError(_missing(url) if is_missing(error) else f"{url} cannot be reached: {error}") from error
+    path = Path(url)
+    if not path.is_file():
         raise SourceError(_missing(url))
-    size = information.get("size")
-    num_bytes = UNKNOWN_SIZE if size is None else int(size)
-    for key in _ENTITY_TAGS:
-        if information.get(key):
-            tag = str(information[key]).strip('"')
-            return num_bytes, f"etag:{tag}"
-    changed = next((str(information[key]) for key in _TIMES if information.get(key)), "unknown time")
-    return num_bytes, f"size:{num_bytes} changed:{changed}"
-
-
-def _information(url: str) -> Mapping[str, Any]:
     try:
-        filesystem, path = fsspec.core.url_to_fs(url)
-        found: Mapping[str, Any] = filesystem.info(path)
-    except FileNotFoundError as error:
-        raise SourceError(_missing(url)) from error
-    except ImportError as error:
+        return path.stat().st_size, f"sha256:{file_digest(path)}" if with_digest else ""
+    except OSError as error:
         raise SourceError(f"{url} cannot be read: {error}") from error
-    except Exception as error:
-        raise SourceError(f"{url} cannot be reached: {type(error).__name__}: {error}") from error
-    return found
 
 
 def _missing(url: str) -> str:
@@ -269,7 +243,7 @@ def _missing(url: str) -> str:
     return f"{url}: there is no such file; {hint}"
 
 
-def _expand(path: str, base_url: str | None, reader: RangeReader | None = None) -> list[_Named]:
+def _expand(reader: RangeReader, path: str, base_url: str | None) -> list[_Named]:
     """The files that one path stands for; not checked to be there unless it took a look to find them."""
     url = _absolute(path)
     if url.startswith(STORE_SCHEME):
@@ -283,8 +257,8 @@ def _expand(path: str, base_url: str | None, reader: RangeReader | None = None) 
         is_glob = any(sign in url for sign in "*[") or ("?" in url and not url.startswith("http"))
     if is_glob:
         matches = _not_empty(_glob(url), f"{path}: no file matches")
-        return [each for match in matches for each in _expand_file(match, base_url, reader)]
-    return _expand_file(url, base_url, reader)
+        return [each for match in matches for each in _expand_file(reader, match, base_url)]
+    return _expand_file(reader, url, base_url)
 
 
 def _of_folder(path: str, folder: Path) -> list[str]:
@@ -299,11 +273,11 @@ def _of_folder(path: str, folder: Path) -> list[str]:
     return _not_empty(found, f"{path}: the folder holds no file named *.warc.gz, *.warc or *.warc.wet.gz")
 
 
-def _expand_file(url: str, base_url: str | None, reader: RangeReader | None) -> list[_Named]:
+def _expand_file(reader: RangeReader, url: str, base_url: str | None) -> list[_Named]:
     """The files that a path list names, or the file itself where it is none."""
     if not urlsplit(url).path.endswith(_LIST_SUFFIXES):
         return [_Named(url)]
-    entries = _listed(_content(url, reader), url)
+    entries = _listed(_content(reader, url), url)
     root = _root_of_list(url) if base_url is None else _absolute(base_url).rstrip("/")
     return [
         _Named(entry) if _is_absolute(entry) else _Named(f"{root}/{entry}", entry.startswith(_LAYOUT_ROOT))
@@ -335,19 +309,11 @@ def _glob(url: str) -> list[str]:
         raise SourceError(f"{url} cannot be listed: {type(error).__name__}: {error}") from error
 
 
-def _content(url: str, reader: RangeReader | None) -> bytes:
-    if reader is None:
-        _describe(url, with_digest=False)
+def _content(reader: RangeReader, url: str) -> bytes:
     try:
-        if reader is not None:
-            return reader.read(url)
-        with fsspec.open(url, "rb") as stream:
-            content: bytes = stream.read()
-            return content
-    except Exception as error:
-        if isinstance(error, OSError) and is_missing(error):
-            raise SourceError(_missing(url)) from error
-        raise SourceError(f"{url} cannot be read: {type(error).__name__}: {error}") from error
+        return reader.read(url)
+    except OSError as error:
+        raise SourceError(_missing(url) if is_missing(error) else f"{url} cannot be read: {error}") from error
 
 
 def _entries(content: bytes, place: str) -> list[str]:
@@ -374,6 +340,24 @@ def _absolute(path: str) -> str:
     if SCHEME.match(path) or path.startswith(STORE_SCHEME):
         return path
     return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 (a link keeps its own name, '..' goes)
+
+
+def _distinct_paths(urls: Sequence[str]) -> dict[str, str]:
+    """The logical path of each URL.
+
+    Raises:
+        SourceError: two would have the same.
+    """
+    logical = _logical_paths(urls)
+    names = Counter(logical.values())
+    for url in urls:
+        if names[logical[url]] > 1:
+            same = [other for other in urls if logical[other] == logical[url]]
+            raise SourceError(
+                f"{' and '.join(same)} would both be called {logical[url]!r}: documents could not be told apart. "
+                "Name one of them, or put the files into folders of different names."
+            )
+    return logical
 
 
 def _logical_paths(urls: Sequence[str]) -> dict[str, str]:

@@ -158,9 +158,7 @@ class Pace:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             state = self._parsed(os.pread(descriptor, _LAYOUT.size + 1, 0))
             yield state
-            content = _LAYOUT.pack(
-                _MAGIC, self._boot, state.next_at, state.not_before, state.factor, state.slowed_at
-            )
+            content = _LAYOUT.pack(_MAGIC, self._boot, state.next_at, state.not_before, state.factor, state.slowed_at)
             os.pwrite(descriptor, content, 0)
         finally:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -192,7 +190,9 @@ def _make_private(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
-        raise PaceUnavailable(f"{folder}: the folder for the pace of requests cannot be made: {error}; {advice}") from error
+        raise PaceUnavailable(
+            f"{folder}: the folder for the pace of requests cannot be made: {error}; {advice}"
+        ) from error
     if folder.is_symlink() or found.st_uid != os.getuid():
         raise PaceUnavailable(f"{folder}: the folder for the pace of requests belongs to somebody else; {advice}")
 

@@ -1,13 +1,10 @@
 """What the readers of lists and indexes need of a file system or server: a file's size, and ranges of its bytes.
 
-They take whatever does this. Fetching brings its own reader, which is polite and does not give up easily; the plain one
-here asks once, which will do for one small file and for files on a disk.
+They take whatever does this: `remote.Remote` does, politely and stubbornly.
 """
 
 import io
 from typing import BinaryIO, Protocol, cast
-
-import fsspec
 
 _MISSING = ("fetch_http_404", "fetch_http_410", "fetch_not_found")
 
@@ -36,33 +33,6 @@ class ReadFailed(OSError):
         super().__init__(f"{url}: {message}")
         self.url = url
         self.reason = reason
-
-
-class PlainReader:
-    """Reads through fsspec, once, without patience."""
-
-    def describe(self, url: str) -> tuple[int, str]:
-        try:
-            filesystem, path = fsspec.core.url_to_fs(url)
-            size = filesystem.info(path).get("size")
-        except Exception as error:  # each file system and server has errors of its own
-            raise _failure(url, error) from error
-        return (-1 if size is None else int(size)), ""
-
-    def read(self, url: str, start: int = 0, length: int = -1) -> bytes:
-        if length == 0:
-            return b""
-        try:
-            filesystem, path = fsspec.core.url_to_fs(url)
-            content: bytes = filesystem.cat_file(path, start or None, None if length < 0 else start + length)
-        except Exception as error:
-            raise _failure(url, error) from error
-        if length >= 0 and len(content) > length:  # a server that knows no ranges sent all of it
-            content = content[start : start + length]
-        return content
-
-    def open(self, url: str, start: int = 0, length: int = -1) -> BinaryIO:
-        return io.BytesIO(self.read(url, start, length))
 
 
 class RangeFile(io.RawIOBase):
@@ -130,11 +100,3 @@ def failure_reason(error: OSError) -> str:
 def joined_url(base: str, path: str) -> str:
     """The address of a file below a folder, local or not."""
     return f"{base.rstrip('/')}/{path}"
-
-
-def _failure(url: str, error: Exception) -> OSError:
-    if isinstance(error, FileNotFoundError):
-        return FileNotFoundError(f"{url}: there is no such file")
-    status = getattr(error, "status", None)
-    reason = f"fetch_http_{status}" if status else "fetch_connection"
-    return ReadFailed(url, reason, f"{type(error).__name__}: {error}")

@@ -241,7 +241,9 @@ class Remote:
             if start:
                 stream.seek(start)
         except FileNotFoundError as error:
-            raise FetchFailed(f"{url} cannot be opened: there is no such file; {advice}", "fetch_not_found", url) from error
+            raise FetchFailed(
+                f"{url} cannot be opened: there is no such file; {advice}", "fetch_not_found", url
+            ) from error
         except OSError as error:
             raise FetchFailed(f"{url} cannot be opened: {error}; {advice}", "fetch_unreadable", url) from error
         return stream

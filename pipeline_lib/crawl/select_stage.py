@@ -139,6 +139,11 @@ def work_list_parts(published: PublishedStage, base_url: str) -> list[Part]:
     ]
 
 
+def is_of_work_list(part: Part) -> bool:
+    """Whether a part of the fetch stage is of a work list: others are whole files."""
+    return "ranges" in part.source
+
+
 def work_list_part(published: PublishedStage, part: Part) -> pa.Table:
     """The ranges that a part of the fetch stage reads, as SOURCES, with the addresses they are at."""
     return located(published.read(RANGES, part.source["ranges"], SOURCES), part.source["base_url"])

@@ -8,6 +8,7 @@ and no part waits for another. A part of fetch is one WARC file, wherever it is,
 import contextlib
 import hashlib
 import io
+import itertools
 import os
 import time
 from collections import Counter
@@ -36,6 +37,7 @@ from pipeline_lib.crawl.fetching import FetchParameters
 from pipeline_lib.crawl.listing import SourceError, WarcSource
 from pipeline_lib.crawl.payload_digests import digest_mismatch
 from pipeline_lib.crawl.remote import FetchFailed, Remote
+from pipeline_lib.crawl.select_stage import is_of_work_list, work_list_part
 from pipeline_lib.crawl.warc_records import DEFAULT_MAX_BODY_BYTES, BrokenRecord, Record, read_records
 from pipeline_lib.crawl.warc_writing import (
     Capture,
@@ -51,6 +53,7 @@ from storage.schemas import LOST_SOURCES, SOURCES
 from storage.store import Store
 
 _SELECTION = "select"
+_PART_NAMES = {"warc": "part", "texts": "texts"}
 _HTML = "text/html; charset=utf-8"
 _HTML_WITHOUT_CHARSET = "text/html"  # one server in four leaves it to the page to say
 
@@ -91,27 +94,30 @@ def crawl_part(
 
 
 def fetch_parts(sources: Sequence[WarcSource]) -> list[Part]:
-    """The parts of the fetch stage, one a WARC file, in the order of the list."""
+    """The parts of the fetch stage for whole files, one each, in the order of the list: WARC files `part-...`, files of
+    texts `texts-...`."""
+    numbers = {"warc": itertools.count(), "texts": itertools.count()}
     return [
         Part(
-            name=f"part-{index:05d}",
+            name=f"{_PART_NAMES[source.kind]}-{next(numbers[source.kind]):05d}",
             source={
+                "kind": source.kind,
                 "url": source.url,
                 "warc_path": source.warc_path,
                 "bytes": source.num_bytes,
                 "fingerprint": source.fingerprint,
             },
         )
-        for index, source in enumerate(sources)
+        for source in sources
     ]
 
 
 def fetch_part(
     part: Part, inputs: Mapping[str, PublishedStage], output: PartWriter, parameters: FetchParameters
 ) -> PartResult:
-    """Publish where the bytes of a part are (table `sources`); with mode `keep` the bytes themselves (file table `raw`).
+    """Publish where the bytes of a part are (table `sources`); with mode `keep` the bytes too (file table `raw`).
 
-    A part is one WARC file, or what the stage `select`, where it is among the inputs, lists for it (table `ranges`).
+    A part is one WARC file, a file of texts, or what the stage `select`, where it is among the inputs, lists for it (table `ranges`).
     Kept whole files keep their name; kept ranges are one file a part, back to back. What could not be fetched within
     its budget is in the table `lost`, where there is any, and counted by reason. The account counts files, or ranges
     where there is a selection; metrics `failures` counts attempts that failed, by reason, survived or not.
@@ -135,7 +141,9 @@ def fetch_part(
                     raise SourceError(str(error)) from error
                 if parameters.on_give_up == "fail":
                     raise
-                lost.append({name: row[name] for name in ("warc_path", "url", "offset", "length")} | {"reason": error.reason})
+                lost.append(
+                    {name: row[name] for name in ("warc_path", "url", "offset", "length")} | {"reason": error.reason}
+                )
     output.table("sources", pa.Table.from_pylist(found, schema=SOURCES), SOURCES)
     if lost:
         output.table("lost", pa.Table.from_pylist(lost, schema=LOST_SOURCES), LOST_SOURCES)
@@ -162,12 +170,12 @@ def fetch_part(
 
 def _rows_of(part: Part, inputs: Mapping[str, PublishedStage]) -> list[dict[str, Any]]:
     """What a part is to fetch, as rows of SOURCES that say where the bytes are now."""
-    if _SELECTION in inputs:
-        rows: list[dict[str, Any]] = inputs[_SELECTION].read("ranges", part.name, SOURCES).to_pylist()
+    if is_of_work_list(part):
+        rows: list[dict[str, Any]] = work_list_part(inputs[_SELECTION], part).to_pylist()
         return rows
     return [
         {
-            "kind": "warc",
+            "kind": part.source["kind"],
             "warc_path": part.source["warc_path"],
             "url": part.source["url"],
             "position": 0,
@@ -276,7 +284,9 @@ class _Keeper:
                 raise SourceError(f"{row['url']} gave {num_bytes} bytes, listed were {row['bytes']}; run again")
             if expected != row["fingerprint"]:
                 if digest.hexdigest() != expected:
-                    raise SourceError(f"{row['url']} was changed after it was listed: its SHA-256 is another; run again")
+                    raise SourceError(
+                        f"{row['url']} was changed after it was listed: its SHA-256 is another; run again"
+                    )
                 return num_bytes  # all of it is what it was: damage in it was there before
         if self._remote.parameters.verify_digests and row["kind"] == "warc":
             self._verify(row, copy, position, num_bytes)

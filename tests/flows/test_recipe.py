@@ -10,7 +10,7 @@ from flows.settings import SettingsError
 
 
 def test_the_built_in_recipes_describe_themselves() -> None:
-    assert set(builtin_recipes()) == {"demo", "minicrawl"}
+    assert set(builtin_recipes()) == {"commoncrawl", "demo", "minicrawl"}
     assert all(builtin_recipes().values())
 
 

@@ -237,7 +237,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         at = time.monotonic()
         crawl = self.server_of_crawl
         headers = {name.lower(): value for name, value in self.headers.items()}

@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from crawl_index import PlainReader
 
 from pipeline_lib.crawl.crawls import CrawlListError, UnknownCrawl, list_crawls, parse_crawls, resolve_crawl
 from pipeline_lib.crawl.index_query import CrawlSelection
-from pipeline_lib.crawl.range_reader import PlainReader
 from pipeline_lib.crawl.select_stage import resolved
 
 LISTED = [

@@ -17,6 +17,7 @@ from pipeline_lib.crawl.stage import fetch_part, fetch_parts
 from storage.schemas import SOURCES
 from storage.store import Store
 
+READER = Remote(FetchParameters(max_attempts=2, backoff_seconds=0.01))
 NAMES = ["crawl-data/C/segments/1/warc/b.warc.gz", "crawl-data/C/segments/0/warc/a.warc.gz"]
 
 
@@ -50,7 +51,7 @@ def fetch(sources, store, mode):
 
 
 def test_a_list_of_paths_keeps_its_order_and_finds_its_files_beside_crawl_data(crawl_folder):
-    sources = list_sources([str(crawl_folder / "crawl-data/C/warc.paths.gz")])
+    sources = list_sources(READER, [str(crawl_folder / "crawl-data/C/warc.paths.gz")])
     assert [source.warc_path for source in sources] == NAMES
     assert [source.url for source in sources] == [str(crawl_folder / name) for name in NAMES]
     assert [source.num_bytes for source in sources] == [len(content_of(name)) for name in NAMES]
@@ -58,7 +59,7 @@ def test_a_list_of_paths_keeps_its_order_and_finds_its_files_beside_crawl_data(c
 
 
 def test_a_glob_of_lists_stands_for_the_files_that_they_name(crawl_folder):
-    sources = list_sources([str(crawl_folder / "crawl-data/*/warc.paths.gz")])
+    sources = list_sources(READER, [str(crawl_folder / "crawl-data/*/warc.paths.gz")])
     assert [source.warc_path for source in sources] == NAMES
 
 
@@ -66,21 +67,21 @@ def test_a_list_of_paths_from_elsewhere_needs_the_base_url_and_says_so(crawl_fol
     elsewhere = tmp_path / "warc.paths"
     elsewhere.write_text("\n".join(NAMES))
     with pytest.raises(SourceError, match="set base_url"):
-        list_sources([str(elsewhere)])
-    sources = list_sources([str(elsewhere)], base_url=str(crawl_folder))
+        list_sources(READER, [str(elsewhere)])
+    sources = list_sources(READER, [str(elsewhere)], base_url=str(crawl_folder))
     assert [source.warc_path for source in sources] == NAMES
 
 
 @pytest.mark.parametrize("named", ["", "crawl-data/C/segments/*/warc/*.warc.gz", "crawl-data/**/*.warc.gz"])
 def test_folders_and_globs_are_sorted_and_logical_paths_begin_at_crawl_data(crawl_folder, named):
-    sources = list_sources([str(crawl_folder / named)])
+    sources = list_sources(READER, [str(crawl_folder / named)])
     assert [source.warc_path for source in sources] == sorted(NAMES)
 
 
 def test_the_first_files_are_taken_and_none_twice(crawl_folder):
     files = [str(crawl_folder / name) for name in NAMES]
-    assert [source.url for source in list_sources([*files, *files, str(crawl_folder)])] == files
-    assert [source.url for source in list_sources([*files], files=1)] == files[:1]
+    assert [source.url for source in list_sources(READER, [*files, *files, str(crawl_folder)])] == files
+    assert [source.url for source in list_sources(READER, [*files], files=1)] == files[:1]
 
 
 @pytest.mark.parametrize(
@@ -95,14 +96,14 @@ def test_the_first_files_are_taken_and_none_twice(crawl_folder):
 )
 def test_logical_paths_elsewhere_begin_below_the_deepest_common_folder(tmp_path, names, logical):
     lay_out(tmp_path, names)
-    sources = list_sources([str(tmp_path / name) for name in names])
+    sources = list_sources(READER, [str(tmp_path / name) for name in names])
     assert [source.warc_path for source in sources] == logical
 
 
 def test_relative_paths_are_made_absolute_but_never_logical(tmp_path, monkeypatch):
     lay_out(tmp_path, ["x/a.warc.gz"])
     monkeypatch.chdir(tmp_path)
-    (source,) = list_sources(["x/../x/a.warc.gz"])
+    (source,) = list_sources(READER, ["x/../x/a.warc.gz"])
     assert source.url == str(tmp_path / "x/a.warc.gz")
     assert source.warc_path == "a.warc.gz"
 
@@ -130,25 +131,25 @@ def test_what_cannot_be_read_is_a_clear_error_before_any_work(tmp_path, named, m
     (tmp_path / "torn.paths.gz").write_bytes(gzip.compress(b"crawl-data/a.warc.gz")[:-9])
     path = named if "://" in named else str(tmp_path / named)
     with pytest.raises(SourceError, match=message):
-        list_sources([path])
+        list_sources(READER, [path])
     with pytest.raises(SourceError, match=message):
-        check_paths([path])
+        check_paths(READER, [path])
 
 
 def test_two_files_that_would_have_one_name_are_refused(tmp_path):
     lay_out(tmp_path, ["x/crawl-data/C/a.warc.gz", "y/crawl-data/C/a.warc.gz"])
     with pytest.raises(SourceError, match=r"x/crawl-data/C/a\.warc\.gz and .*y/crawl-data"):
-        list_sources([str(tmp_path)])
+        list_sources(READER, [str(tmp_path)])
 
 
 def test_checking_paths_counts_files_without_reading_them(crawl_folder):
-    assert check_paths([str(crawl_folder / "crawl-data/C/warc.paths.gz")]) == 2
-    assert check_paths([str(crawl_folder / NAMES[0]), str(crawl_folder)]) == 2
+    assert check_paths(READER, [str(crawl_folder / "crawl-data/C/warc.paths.gz")]) == 2
+    assert check_paths(READER, [str(crawl_folder / NAMES[0]), str(crawl_folder)]) == 2
 
 
 def test_streaming_publishes_only_where_the_files_are(crawl_folder, tmp_path):
     store = Store(str(tmp_path / "store"))
-    rows, stage = fetch(list_sources([str(crawl_folder)]), store, "stream")
+    rows, stage = fetch(list_sources(READER, [str(crawl_folder)]), store, "stream")
     assert [row["warc_path"] for row in rows] == sorted(NAMES)
     assert {record.table for record in stage.manifest.files()} == {"sources"}
     for row in rows:
@@ -158,7 +159,7 @@ def test_streaming_publishes_only_where_the_files_are(crawl_folder, tmp_path):
 
 def test_keeping_publishes_the_bytes_and_reads_them_from_the_store_when_the_files_are_gone(crawl_folder, tmp_path):
     store = Store(str(tmp_path / "store"))
-    rows, _ = fetch(list_sources([str(crawl_folder)]), store, "keep")
+    rows, _ = fetch(list_sources(READER, [str(crawl_folder)]), store, "keep")
     for name in NAMES:
         (crawl_folder / name).unlink()
     for row in rows:
@@ -172,7 +173,7 @@ def test_keeping_publishes_the_bytes_and_reads_them_from_the_store_when_the_file
 def test_a_file_that_went_or_changed_after_it_was_listed_is_an_error_that_names_it(
     crawl_folder, tmp_path, mode, change
 ):
-    sources = list_sources([str(crawl_folder / NAMES[0])])
+    sources = list_sources(READER, [str(crawl_folder / NAMES[0])])
     if change == "remove":
         (crawl_folder / NAMES[0]).unlink()
     else:
@@ -184,7 +185,7 @@ def test_a_file_that_went_or_changed_after_it_was_listed_is_an_error_that_names_
 
 
 def test_keeping_refuses_bytes_of_the_listed_length_that_are_others(crawl_folder, tmp_path):
-    sources = list_sources([str(crawl_folder / NAMES[0])])
+    sources = list_sources(READER, [str(crawl_folder / NAMES[0])])
     path = crawl_folder / NAMES[0]
     path.write_bytes(path.read_bytes()[::-1])
     with pytest.raises(SourceError, match="changed after it was listed"):
@@ -208,7 +209,7 @@ def test_files_of_other_file_systems_are_listed_and_fetched(tmp_path, mode):
     for name in NAMES:
         memory.pipe(f"/bucket/{name}", content_of(name))
     store = Store(str(tmp_path / "store"))
-    sources = list_sources(["memory://bucket/crawl-data/**/*.warc.gz"])
+    sources = list_sources(READER, ["memory://bucket/crawl-data/**/*.warc.gz"])
     assert [source.warc_path for source in sources] == sorted(NAMES)
     rows, _ = fetch(sources, store, mode)
     for row in rows:
@@ -241,7 +242,7 @@ def server(crawl_folder):
 
 @pytest.mark.parametrize("mode", ["stream", "keep"])
 def test_a_list_on_a_server_gives_files_on_the_server(server, tmp_path, mode):
-    sources = list_sources([f"{server}/crawl-data/C/warc.paths.gz"])
+    sources = list_sources(READER, [f"{server}/crawl-data/C/warc.paths.gz"])
     assert [source.warc_path for source in sources] == NAMES
     assert {(source.num_bytes, source.fingerprint) for source in sources} == {(-1, "path")}
     store = Store(str(tmp_path / "store"))
@@ -252,7 +253,7 @@ def test_a_list_on_a_server_gives_files_on_the_server(server, tmp_path, mode):
 
 
 def test_files_named_on_a_server_are_told_apart_by_their_tags_or_their_size_and_time(server):
-    sources = list_sources([f"{server}/{name}" for name in NAMES])
+    sources = list_sources(READER, [f"{server}/{name}" for name in NAMES])
     assert [source.num_bytes for source in sources] == [len(content_of(name)) for name in NAMES]
     assert sources[0].fingerprint.startswith("size:")
     assert sources[1].fingerprint == "etag:tag-of-a"
@@ -260,4 +261,4 @@ def test_files_named_on_a_server_are_told_apart_by_their_tags_or_their_size_and_
 
 def test_a_file_missing_on_a_server_is_named_before_any_work(server):
     with pytest.raises(SourceError, match=r"nothing\.warc\.gz: there is no such file"):
-        list_sources([f"{server}/nothing.warc.gz"])
+        list_sources(READER, [f"{server}/nothing.warc.gz"])

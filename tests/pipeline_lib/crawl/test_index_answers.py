@@ -8,6 +8,7 @@ import pytest
 from crawl_index import (
     CRAWL,
     Line,
+    PlainReader,
     invented_lines,
     matches,
     read_lines,
@@ -19,7 +20,6 @@ from crawl_index import (
 from pipeline_lib.crawl.columnar_index import answers_from_table
 from pipeline_lib.crawl.index_query import IndexQuery
 from pipeline_lib.crawl.index_server import answers_from_server
-from pipeline_lib.crawl.range_reader import PlainReader
 from pipeline_lib.crawl.zipnum import answers_from_zipnum
 
 MINICC = "CC-MAIN-2025-00"
@@ -76,9 +76,9 @@ def by_looking(lines: list[Line], query: IndexQuery):
             dropped["other_mime"] += 1
         elif query.languages and not set(spoken) & set(query.languages):
             dropped["other_language"] += 1
-        elif query.since and line.timestamp < query.since.replace("-", "").ljust(14, "0"):
-            dropped["outside_dates"] += 1
-        elif query.until and line.timestamp > query.until.replace("-", "").ljust(14, "9"):
+        elif (query.since and line.timestamp < query.since.replace("-", "").ljust(14, "0")) or (
+            query.until and line.timestamp > query.until.replace("-", "").ljust(14, "9")
+        ):
             dropped["outside_dates"] += 1
         elif query.url_regex and not re.search(query.url_regex, value["url"]):
             dropped["other_url"] += 1
