@@ -117,7 +117,7 @@ def fetch_part(
 ) -> PartResult:
     """Publish where the bytes of a part are (table `sources`); with mode `keep` the bytes too (file table `raw`).
 
-    A part is one WARC file, a file of texts, or what the stage `select`, where it is among the inputs, lists for it (table `ranges`).
+    A part is a WARC file, a file of texts, or what the stage `select`, where it is an input, lists for it.
     Kept whole files keep their name; kept ranges are one file a part, back to back. What could not be fetched within
     its budget is in the table `lost`, where there is any, and counted by reason. The account counts files, or ranges
     where there is a selection; metrics `failures` counts attempts that failed, by reason, survived or not.
