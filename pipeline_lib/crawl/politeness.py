@@ -159,9 +159,7 @@ class Pace:
             found = os.pread(descriptor, _LAYOUT.size + 1, 0)
             state = self._parsed(found)
             yield state
-            content = _LAYOUT.pack(
-                _MAGIC, self._boot, state.next_at, state.not_before, state.factor, state.slowed_at
-            )
+            content = _LAYOUT.pack(_MAGIC, self._boot, state.next_at, state.not_before, state.factor, state.slowed_at)
             os.pwrite(descriptor, content, 0)
             if len(found) > len(content):
                 os.ftruncate(descriptor, len(content))
@@ -195,7 +193,9 @@ def _make_private(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
-        raise PaceUnavailable(f"{folder}: the folder for the pace of requests cannot be made: {error}; {advice}") from error
+        raise PaceUnavailable(
+            f"{folder}: the folder for the pace of requests cannot be made: {error}; {advice}"
+        ) from error
     if folder.is_symlink() or found.st_uid != os.getuid():
         raise PaceUnavailable(f"{folder}: the folder for the pace of requests belongs to somebody else; {advice}")
 

@@ -241,7 +241,9 @@ class Remote:
             if start:
                 stream.seek(start)
         except FileNotFoundError as error:
-            raise FetchFailed(f"{url} cannot be opened: there is no such file; {advice}", "fetch_not_found", url) from error
+            raise FetchFailed(
+                f"{url} cannot be opened: there is no such file; {advice}", "fetch_not_found", url
+            ) from error
         except OSError as error:
             raise FetchFailed(f"{url} cannot be opened: {error}; {advice}", "fetch_unreadable", url) from error
         return stream
@@ -509,6 +511,7 @@ class _HttpPlace:
         asked = {}
         if start or end >= 0:
             asked = {"Range": f"bytes={start}-" if end < 0 else f"bytes={start}-{end - 1}"}
+        pieces: Iterator[bytes]
         with contextlib.ExitStack() as stack:
             response = self._request("GET", asked, budget, stack)
             headers = response.headers

@@ -109,7 +109,7 @@ def fetch_parts(sources: Sequence[WarcSource]) -> list[Part]:
 def fetch_part(
     part: Part, inputs: Mapping[str, PublishedStage], output: PartWriter, parameters: FetchParameters
 ) -> PartResult:
-    """Publish where the bytes of a part are (table `sources`); with mode `keep` the bytes themselves (file table `raw`).
+    """Publish where the bytes of a part are (table `sources`), with mode `keep` also the bytes (file table `raw`).
 
     A part is one WARC file, or what the stage `select`, where it is among the inputs, lists for it (table `ranges`).
     Kept whole files keep their name; kept ranges are one file a part, back to back. What could not be fetched within
@@ -135,7 +135,9 @@ def fetch_part(
                     raise SourceError(str(error)) from error
                 if parameters.on_give_up == "fail":
                     raise
-                lost.append({name: row[name] for name in ("warc_path", "url", "offset", "length")} | {"reason": error.reason})
+                lost.append(
+                    {name: row[name] for name in ("warc_path", "url", "offset", "length")} | {"reason": error.reason}
+                )
     output.table("sources", pa.Table.from_pylist(found, schema=SOURCES), SOURCES)
     if lost:
         output.table("lost", pa.Table.from_pylist(lost, schema=LOST_SOURCES), LOST_SOURCES)
@@ -276,7 +278,9 @@ class _Keeper:
                 raise SourceError(f"{row['url']} gave {num_bytes} bytes, listed were {row['bytes']}; run again")
             if expected != row["fingerprint"]:
                 if digest.hexdigest() != expected:
-                    raise SourceError(f"{row['url']} was changed after it was listed: its SHA-256 is another; run again")
+                    raise SourceError(
+                        f"{row['url']} was changed after it was listed: its SHA-256 is another; run again"
+                    )
                 return num_bytes  # all of it is what it was: damage in it was there before
         if self._remote.parameters.verify_digests and row["kind"] == "warc":
             self._verify(row, copy, position, num_bytes)

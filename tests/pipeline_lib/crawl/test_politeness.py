@@ -1,5 +1,6 @@
-"""The pace towards a host: shared by processes, never exceeded, slowed by refusals, free of what dead processes held."""
+"""The pace towards a host: shared by processes, never exceeded, slowed by refusals, free of what the dead held."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -62,7 +63,7 @@ def test_whatever_happens_requests_are_never_closer_than_the_rate_allows(tmp_pat
             not_before = max(not_before, clock.now + event[1])
         else:
             clock.sleep(event[1])
-    assert all(later - earlier >= (1 - 1e-9) / rate for earlier, later in zip(granted, granted[1:], strict=False))
+    assert all(later - earlier >= (1 - 1e-9) / rate for earlier, later in itertools.pairwise(granted))
 
 
 def test_refusals_halve_the_rate_once_for_requests_that_were_on_their_way_together(tmp_path):

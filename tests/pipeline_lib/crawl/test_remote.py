@@ -220,7 +220,7 @@ def test_a_file_that_changes_in_the_middle_is_refused_not_mixed(server, folder, 
     with Remote(quick()).open(address(server)) as stream:
         begun = stream.read(1000)
         (folder / "crawl-data/a.warc.gz").write_bytes(CONTENT[::-1])
-        with pytest.raises(FetchFailed, match="entity tag was .*, now it is") as failed:
+        with pytest.raises(FetchFailed, match=r"entity tag was .*, now it is") as failed:
             stream.read()
     assert begun == CONTENT[:1000]
     assert failed.value.reason == "fetch_changed"
@@ -299,7 +299,10 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         ({"retry-after": "120"}, 120.0),
         ({"retry-after": "-5"}, 0.0),
         ({"retry-after": "soon"}, 0.0),
-        ({"retry-after": format_datetime(NOW + timedelta(seconds=90), usegmt=True), "date": format_datetime(NOW)}, 90.0),
+        (
+            {"retry-after": format_datetime(NOW + timedelta(seconds=90), usegmt=True), "date": format_datetime(NOW)},
+            90.0,
+        ),
         ({"retry-after": format_datetime(NOW - timedelta(seconds=90), usegmt=True), "date": format_datetime(NOW)}, 0.0),
         ({"retry-after": "Fri, 99 Foo 2026 00:00:00 GMT"}, 0.0),
     ],
