@@ -156,10 +156,13 @@ class Pace:
         descriptor = os.open(self._state_path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            state = self._parsed(os.pread(descriptor, _LAYOUT.size + 1, 0))
+            found = os.pread(descriptor, _LAYOUT.size + 1, 0)
+            state = self._parsed(found)
             yield state
             content = _LAYOUT.pack(_MAGIC, self._boot, state.next_at, state.not_before, state.factor, state.slowed_at)
             os.pwrite(descriptor, content, 0)
+            if len(found) > len(content):
+                os.ftruncate(descriptor, len(content))
         finally:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)

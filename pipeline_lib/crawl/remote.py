@@ -511,6 +511,7 @@ class _HttpPlace:
         asked = {}
         if start or end >= 0:
             asked = {"Range": f"bytes={start}-" if end < 0 else f"bytes={start}-{end - 1}"}
+        pieces: Iterator[bytes]
         with contextlib.ExitStack() as stack:
             response = self._request("GET", asked, budget, stack)
             headers = response.headers

@@ -41,29 +41,30 @@ def extract_part(
     """
     fetched = inputs["fetch"]
     sources = fetched.read("sources", part.name, SOURCES).to_pylist()
-    if len(sources) != 1:
+    if len(sources) > 1:
         raise ValueError(f"{part.name}: expected one source, found {len(sources)}")
-    warc_path = sources[0]["warc_path"]
     documents = _Rows(DOCUMENTS)
     rejected = _Rows(REJECTED_RECORDS)
     reasons: Counter[str] = Counter()
     tally = Tally()
-    with open_range(Remote(FetchParameters(), fetched.store), sources[0]) as stream:
-        for record in read_records(stream, parameters.max_body_bytes):
-            try:
-                documents.append(read_document(record, warc_path, parameters, tally))
-            except NoDocument as none:
-                reasons[none.reason] += 1
-                rejected.append(
-                    {
-                        "warc_path": warc_path,
-                        "warc_offset": record.offset,
-                        "warc_length": record.length,
-                        "record_type": record.record_type,
-                        "url": record.url,
-                        "reason": none.reason,
-                    }
-                )
+    for source in sources:  # none where fetching lost it
+        warc_path = source["warc_path"]
+        with open_range(Remote(FetchParameters(), fetched.store), source) as stream:
+            for record in read_records(stream, parameters.max_body_bytes):
+                try:
+                    documents.append(read_document(record, warc_path, parameters, tally))
+                except NoDocument as none:
+                    reasons[none.reason] += 1
+                    rejected.append(
+                        {
+                            "warc_path": warc_path,
+                            "warc_offset": record.offset,
+                            "warc_length": record.length,
+                            "record_type": record.record_type,
+                            "url": record.url,
+                            "reason": none.reason,
+                        }
+                    )
     output.table("documents", documents.table(), DOCUMENTS)
     output.table("rejected", rejected.table(), REJECTED_RECORDS)
     account = Account(

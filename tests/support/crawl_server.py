@@ -62,6 +62,7 @@ class CrawlServer:
 
     Attributes:
         faults: probability of each kind of fault; see FAULTS.
+        is_faulty: whether chance may strike a request, by method and path.
         retry_after: value of that header in refusals; None: no such header.
         upstream: address of a server whose answers are passed on, instead of a folder.
         stall_seconds: how long a stalled connection stays open.
@@ -71,6 +72,7 @@ class CrawlServer:
     folder: Path | None = None
     faults: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
+    is_faulty: Callable[[str, str], bool] = lambda method, path: True
     retry_after: str | None = None
     cdx: CdxAnswer | None = None
     upstream: str | None = None
@@ -116,10 +118,12 @@ class CrawlServer:
     def bytes_sent(self) -> int:
         return sum(request.sent for request in self.requests)
 
-    def draw(self) -> str | None:
+    def draw(self, method: str, path: str) -> str | None:
         with self._lock:
             if self.scripted:
                 return self.scripted.popleft()
+            if not self.is_faulty(method, path):
+                return None
             chance = self._random.random()
         for fault, probability in self.faults.items():
             chance -= probability
@@ -242,7 +246,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         crawl = self.server_of_crawl
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = self.rfile.read(int(headers.get("content-length", 0)))
-        fault = crawl.draw()
+        fault = crawl.draw(self.command, self.path)
         asked = parsed_range(headers.get("range"))
         if (fault in RANGE_FAULTS and asked is None) or (fault in BODY_FAULTS[1:] and self.command != "GET"):
             fault = None
