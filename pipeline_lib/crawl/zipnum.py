@@ -94,7 +94,8 @@ def find_members(
         raise
     found: dict[tuple[str, int], Member] = {}
     bad: set[int] = set()
-    for wanted in ranges or [None]:
+    everything: list[KeyRange | None] = [None]
+    for wanted in ranges or everything:
         key = b"" if wanted is None else wanted.start.encode()
         for place, line in _from_before(lines.near(key), key):
             member = _member(line)

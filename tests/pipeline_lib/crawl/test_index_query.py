@@ -1,5 +1,6 @@
 """Queries: what is refused at birth, and which keys a query stands for."""
 
+import itertools
 from datetime import date, datetime
 
 import pytest
@@ -85,7 +86,7 @@ def test_what_is_named_twice_or_inside_something_else_is_asked_once():
         ("host", "example.org"),
     ]
     ranges = key_ranges(query.targets())
-    assert all(one.end <= other.start for one, other in zip(ranges, ranges[1:], strict=False))
+    assert all(one.end <= other.start for one, other in itertools.pairwise(ranges))
 
 
 @pytest.mark.parametrize(
