@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from pipeline_lib.crawl.index_query import IndexQuery, KeyRange
+from storage.wrong_request import WrongRequest
 
 # A file in a crawl, never outside; an address that no file can have is a damaged line.
 _NO_FILE_NAME = r"^$|^/|(?:^|/)\.\.(?:/|$)|://|[\x00-\x1f\x7f\\]"
@@ -34,6 +35,10 @@ ROW_COLUMNS = {
     "length": pl.Int64,
 }
 PLACE_COLUMNS = ("filename", "offset", "length")
+
+
+class IndexUnavailable(WrongRequest):
+    """An index is not there, or is not what it should be; the message says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from crawl_index import CRAWL, CountingReader, Line, invented_lines, table_of, w
 
 from pipeline_lib.crawl.columnar_index import answers_from_file, answers_from_table, table_files
 from pipeline_lib.crawl.index_query import IndexQuery, key_ranges
+from pipeline_lib.crawl.index_rows import IndexUnavailable
 from pipeline_lib.crawl.range_reader import PlainReader
-from pipeline_lib.crawl.zipnum import IndexUnavailable
 
 NUM_HOSTS = 4000
 FOOTER = 65536  # what pyarrow reads first, at the end of a file

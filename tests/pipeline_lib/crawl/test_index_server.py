@@ -9,9 +9,9 @@ from crawl_index import CRAWL, IndexHandler, as_server, invented_lines, served
 
 from pipeline_lib.crawl.crawls import UnknownCrawl
 from pipeline_lib.crawl.index_query import IndexQuery
+from pipeline_lib.crawl.index_rows import IndexUnavailable
 from pipeline_lib.crawl.index_server import answers_from_server
 from pipeline_lib.crawl.range_reader import PlainReader, failure_reason
-from pipeline_lib.crawl.zipnum import IndexUnavailable
 
 LINES = invented_lines()
 EXAMPLE = IndexQuery(kind="api", domains=("example.com",), mimes=())

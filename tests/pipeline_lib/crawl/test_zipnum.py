@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_lib.crawl.index_query import IndexQuery, KeyRange
+from pipeline_lib.crawl.index_rows import IndexUnavailable
 from pipeline_lib.crawl.range_reader import PlainReader
-from pipeline_lib.crawl.zipnum import IndexUnavailable, answers_from_zipnum, find_members
+from pipeline_lib.crawl.zipnum import answers_from_zipnum, find_members
 
 keys = st.text("ab)", min_size=1, max_size=4)
 
