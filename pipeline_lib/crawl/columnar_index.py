@@ -5,10 +5,9 @@ decide, and where and how long the records are only where one is wanted. Source 
 https://github.com/commoncrawl/cc-index-table.
 """
 
-import gzip
-import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import fsspec
 import polars as pl
@@ -20,14 +19,15 @@ from pipeline_lib.crawl.index_rows import (
     BAD_LINE,
     ROW_COLUMNS,
     Answer,
+    IndexUnavailable,
     count_reasons,
     drop_reasons,
     in_ranges,
     no_records,
     places,
 )
+from pipeline_lib.crawl.listing import path_list
 from pipeline_lib.crawl.range_reader import RangeFile, RangeReader, is_missing, joined_url
-from pipeline_lib.crawl.zipnum import IndexUnavailable
 
 _TABLE = "cc-index/table/cc-main/warc"
 _KEY = "url_surtkey"
@@ -44,56 +44,49 @@ _COLUMNS = {
 }
 _PLACE = ("warc_filename", "warc_record_offset", "warc_record_length")
 _OPTIONAL = ("content_mime_detected", "content_languages")  # which crawls before 2018 did not have
-_PUBLISHED_SUFFIX = "cc-index-table.paths.gz"
+_LIST_NAME = "cc-index-table.paths.gz"
+_FOOTERS_AT_ONCE = 8
 
 
 def answers_from_table(reader: RangeReader, base_url: str, crawl: str, query: IndexQuery) -> Iterator[Answer]:
     """What the Parquet files of a crawl say to a query, row group by row group.
+
+    Every file's footer is read, several at once: two or three requests a file, of which a crawl has 300. That the files
+    are sorted among each other is nowhere promised.
 
     Raises:
         IndexUnavailable: there are no such files, or one is not what it should be.
         OSError: one cannot be read.
     """
     ranges = key_ranges(query.targets())
-    for url in table_files(reader, base_url, crawl, query.subsets):
-        yield from answers_from_file(reader, url, query, ranges)
+    with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as threads:
+        urls = table_files(reader, base_url, crawl, query.subsets)
+        for file in threads.map(lambda url: _opened(reader, url), urls):
+            yield from _answers(file, query, ranges)
 
 
 def answers_from_file(reader: RangeReader, url: str, query: IndexQuery, ranges: Sequence[KeyRange]) -> Iterator[Answer]:
     """What one Parquet file says, row group by row group; of those that cannot match nothing is read."""
-    num_bytes = reader.describe(url)[0]
-    if num_bytes < 0:
-        raise IndexUnavailable(f"{url}: the server does not say how large it is, so that it cannot be read in parts")
-    try:
-        with pq.ParquetFile(RangeFile(reader, url, num_bytes), pre_buffer=True) as file:
-            names = _names(file.schema_arrow, url, query)
-            for group in range(file.num_row_groups):
-                if _may_hold(file.metadata.row_group(group), ranges):
-                    yield _answer(file, group, names, query, list(ranges))
-    except pa.ArrowInvalid as error:
-        raise IndexUnavailable(f"{url} is no whole Parquet file: {error}; check base_url") from error
+    return _answers(_opened(reader, url), query, ranges)
 
 
 def table_files(reader: RangeReader, base_url: str, crawl: str, subsets: Sequence[str]) -> list[str]:
     """The Parquet files of a crawl's index, sorted: as the crawl's list names them, else as the folder holds them.
 
     Raises:
-        IndexUnavailable: there are none.
+        SourceError: the list is none.
+        IndexUnavailable: there are no such files.
     """
     folders = [f"{_TABLE}/crawl={crawl}/subset={subset}" for subset in subsets]
-    listed = joined_url(base_url, f"crawl-data/{crawl}/{_PUBLISHED_SUFFIX}")
+    listed = joined_url(base_url, f"crawl-data/{crawl}/{_LIST_NAME}")
     try:
-        lines = gzip.decompress(reader.read(listed)).decode().split()
-        found = [line for line in lines if line.startswith(tuple(f"{folder}/" for folder in folders))]
+        found = path_list(reader.read(listed), listed)
     except OSError as error:
-        if isinstance(error, gzip.BadGzipFile):
-            raise IndexUnavailable(f"{listed} is no list of paths: {error}") from error
         if not is_missing(error):
             raise
         found = [f"{folder}/{name}" for folder in folders for name in _names_in(joined_url(base_url, folder))]
-    except (EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise IndexUnavailable(f"{listed} is no list of paths: {error}") from error
-    found = sorted(path for path in found if path.endswith(".parquet") and ".." not in path)
+    beginnings = tuple(f"{folder}/" for folder in folders)
+    found = sorted(path for path in found if path.startswith(beginnings) and path.endswith(".parquet"))
     if not found:
         raise IndexUnavailable(
             f"crawl {crawl} has no columnar index at {joined_url(base_url, folders[0])}, nor a list of its files at "
@@ -114,7 +107,45 @@ def _names_in(folder: str) -> list[str]:
     return [each.rpartition("/")[2] for each in listed]
 
 
-def _names(schema: pa.Schema, url: str, query: IndexQuery) -> list[str]:
+@dataclass(frozen=True)
+class _OpenFile:
+    """A Parquet file of which the footer is read."""
+
+    reader: RangeReader
+    url: str
+    num_bytes: int
+    footer: pq.FileMetaData
+
+
+def _opened(reader: RangeReader, url: str) -> _OpenFile:
+    num_bytes = reader.describe(url)[0]
+    if num_bytes < 0:
+        raise IndexUnavailable(f"{url}: the server does not say how large it is, so that it cannot be read in parts")
+    try:
+        return _OpenFile(reader, url, num_bytes, pq.read_metadata(RangeFile(reader, url, num_bytes)))
+    except pa.ArrowInvalid as error:
+        raise _damaged(url, error) from error
+
+
+def _answers(opened: _OpenFile, query: IndexQuery, ranges: Sequence[KeyRange]) -> Iterator[Answer]:
+    columns = _deciding_columns(opened.footer.schema.to_arrow_schema(), opened.url, query)
+    groups = [number for number in range(opened.footer.num_row_groups) if _may_hold(opened.footer, number, ranges)]
+    if not groups:
+        return
+    bytes_of_file = RangeFile(opened.reader, opened.url, opened.num_bytes)
+    try:
+        with pq.ParquetFile(bytes_of_file, metadata=opened.footer, pre_buffer=True) as file:
+            for group in groups:
+                yield _answer(file, group, columns, query, list(ranges))
+    except pa.ArrowInvalid as error:
+        raise _damaged(opened.url, error) from error
+
+
+def _damaged(url: str, error: Exception) -> IndexUnavailable:
+    return IndexUnavailable(f"{url} is no whole Parquet file: {error}; check base_url")
+
+
+def _deciding_columns(schema: pa.Schema, url: str, query: IndexQuery) -> list[str]:
     """The columns that decide, of those that the file has."""
     missing = [name for name in (_KEY, *_COLUMNS) if name not in schema.names and name not in _OPTIONAL]
     if missing:
@@ -136,10 +167,11 @@ def _names(schema: pa.Schema, url: str, query: IndexQuery) -> list[str]:
     return names
 
 
-def _may_hold(group: Any, ranges: Sequence[KeyRange]) -> bool:
+def _may_hold(footer: pq.FileMetaData, number: int, ranges: Sequence[KeyRange]) -> bool:
     """Whether a row group can have a key in one of the ranges, by its statistics; without statistics it can."""
     if not ranges:
         return True
+    group = footer.row_group(number)
     for place in range(group.num_columns):
         column = group.column(place)
         if column.path_in_schema == _KEY:
@@ -155,8 +187,8 @@ def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _answer(file: pq.ParquetFile, group: int, names: list[str], query: IndexQuery, ranges: list[KeyRange]) -> Answer:
-    columns = [*([_KEY] if ranges else []), *names]
+def _answer(file: pq.ParquetFile, group: int, deciding: list[str], query: IndexQuery, ranges: list[KeyRange]) -> Answer:
+    columns = [*([_KEY] if ranges else []), *deciding]
     rows = _rows(file.read_row_group(group, columns=columns)).with_row_index("row")
     if ranges:
         rows = rows.filter(in_ranges(rows[_KEY], ranges))

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from pipeline_lib.crawl.index_query import IndexQuery, KeyRange
+from storage.wrong_request import WrongRequest
 
 # A file in a crawl, never outside; an address that no file can have is a damaged line.
 _NO_FILE_NAME = r"^$|^/|(?:^|/)\.\.(?:/|$)|://|[\x00-\x1f\x7f\\]"
@@ -34,6 +35,10 @@ ROW_COLUMNS = {
     "length": pl.Int64,
 }
 PLACE_COLUMNS = ("filename", "offset", "length")
+
+
+class IndexUnavailable(WrongRequest):
+    """An index is not there, or is not what it should be; the message says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,25 +92,23 @@ def drop_reasons(rows: pl.DataFrame, query: IndexQuery) -> pl.Series:
     Args:
         rows: of ROW_COLUMNS those that the query's filters look at.
     """
-    kinds = [name for name in ("mime_detected", "mime") if name in rows.columns]
-    reason = pl.when(~pl.col("status").is_in(list(query.statuses)).fill_null(False)).then(pl.lit("other_status"))
+    passed: list[tuple[pl.Expr, str]] = [(pl.col("status").is_in(list(query.statuses)), "other_status")]
     if query.mimes:
-        matches = pl.coalesce(kinds).str.to_lowercase().is_in([each.lower() for each in query.mimes])
-        reason = reason.when(~matches.fill_null(False)).then(pl.lit("other_mime"))
+        mime = pl.coalesce([name for name in ("mime_detected", "mime") if name in rows.columns]).str.to_lowercase()
+        passed.append((mime.is_in([each.lower() for each in query.mimes]), "other_mime"))
     if query.languages:
         spoken = pl.col("languages").str.split(",")
         if query.language_match == "main":
             spoken = spoken.list.head(1)
-        matches = spoken.list.eval(pl.element().is_in(list(query.languages))).list.any()
-        reason = reason.when(~matches.fill_null(False)).then(pl.lit("other_language"))
+        passed.append((spoken.list.eval(pl.element().is_in(list(query.languages))).list.any(), "other_language"))
     since, until = query.first_timestamp, query.last_timestamp
     if since is not None or until is not None:
         fetched = pl.col("timestamp").is_between(pl.lit(since or "0"), pl.lit(until or "9999"))
-        reason = reason.when(~fetched.fill_null(False)).then(pl.lit("outside_dates"))
+        passed.append((fetched, "outside_dates"))
     if query.url_regex is not None:
-        found = pl.col("url").str.contains(query.url_regex)
-        reason = reason.when(~found.fill_null(False)).then(pl.lit("other_url"))
-    return rows.select(reason.otherwise(None).alias("reason").cast(pl.String)).to_series()
+        passed.append((pl.col("url").str.contains(query.url_regex), "other_url"))
+    reasons = [pl.when(~is_passed.fill_null(False)).then(pl.lit(reason)) for is_passed, reason in passed]
+    return rows.select(reason=pl.coalesce(reasons)).to_series()
 
 
 def places(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:

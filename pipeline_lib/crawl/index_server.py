@@ -11,9 +11,8 @@ from urllib.parse import urlencode
 from pipeline_lib.crawl.cdx_lines import server_rows
 from pipeline_lib.crawl.crawls import list_crawls, resolve_crawl
 from pipeline_lib.crawl.index_query import IndexQuery, Target
-from pipeline_lib.crawl.index_rows import Answer, choose, in_ranges
+from pipeline_lib.crawl.index_rows import Answer, IndexUnavailable, choose, in_ranges
 from pipeline_lib.crawl.range_reader import RangeReader, failure_reason, is_missing, joined_url
-from pipeline_lib.crawl.zipnum import IndexUnavailable
 
 _MAX_PAGES = 100_000
 _MAX_SHOWN = 200

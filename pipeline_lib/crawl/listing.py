@@ -7,6 +7,7 @@ be a request each: they are looked at when they are fetched.
 
 import gzip
 import hashlib
+import io
 import os
 import zlib
 from collections import Counter
@@ -34,6 +35,7 @@ _WET_SUFFIXES = tuple(f".warc.wet{packed}" for packed in _PACKED)
 _WARC_SUFFIXES = tuple(f".warc{packed}" for packed in _PACKED)
 _LIST_SUFFIXES = (".paths.gz", ".paths")
 _LAYOUT_ROOT = "crawl-data/"
+_MAX_LIST_BYTES = 1 << 30  # unpacked; Common Crawl's lists have 15 MB
 
 
 class SourceError(WrongRequest):
@@ -126,7 +128,7 @@ def list_crawl_files(reader: RangeReader, selection: CrawlSelection) -> list[War
         if is_missing(error):
             hint = "check source.crawl (`gristmill crawls` lists Common Crawl's) and base_url"
         raise SourceError(f"the list of files {url} cannot be read: {error}; {hint}") from error
-    entries = _listed(content, url)
+    entries = path_list(content, url)
     paths = list(dict.fromkeys(entry.removeprefix("/") for entry in entries))
     wrong = [path for path in paths if not path.startswith(_LAYOUT_ROOT)]
     if wrong:
@@ -277,7 +279,7 @@ def _expand_file(reader: RangeReader, url: str, base_url: str | None) -> list[_N
     """The files that a path list names, or the file itself where it is none."""
     if not urlsplit(url).path.endswith(_LIST_SUFFIXES):
         return [_Named(url)]
-    entries = _listed(_content(reader, url), url)
+    entries = path_list(_content(reader, url), url)
     root = _root_of_list(url) if base_url is None else _absolute(base_url).rstrip("/")
     return [
         _Named(entry) if _is_absolute(entry) else _Named(f"{root}/{entry}", entry.startswith(_LAYOUT_ROOT))
@@ -285,7 +287,12 @@ def _expand_file(reader: RangeReader, url: str, base_url: str | None) -> list[_N
     ]
 
 
-def _listed(content: bytes, url: str) -> list[str]:
+def path_list(content: bytes, url: str) -> list[str]:
+    """The entries of a list of paths, plain or gzipped.
+
+    Raises:
+        SourceError: it is none, it is empty, or an entry leads out of the list's root.
+    """
     entries = _not_empty(_entries(content, url), f"{url}: the list of paths is empty")
     outward = [entry for entry in entries if ".." in PurePosixPath(entry).parts]
     if outward:
@@ -319,7 +326,11 @@ def _content(reader: RangeReader, url: str) -> bytes:
 def _entries(content: bytes, place: str) -> list[str]:
     """The lines of a list of paths, gzipped or not."""
     try:
-        text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(_MAX_LIST_BYTES + 1)
+        if len(content) > _MAX_LIST_BYTES:
+            raise SourceError(f"{place}: expected a list of paths, found more than {_MAX_LIST_BYTES:,} bytes")
+        text = content.decode()
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise SourceError(f"{place}: not a list of paths, plain or gzipped: {error}") from error
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -5,24 +5,20 @@ https://github.com/webrecorder/pywb/wiki/CDX-Index-Format (ZipNum Sharded CDX).
 """
 
 import zlib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pipeline_lib.crawl.cdx_lines import file_rows
 from pipeline_lib.crawl.index_query import IndexQuery, KeyRange, key_ranges
-from pipeline_lib.crawl.index_rows import Answer, choose, no_records
+from pipeline_lib.crawl.index_rows import Answer, IndexUnavailable, choose, no_records
 from pipeline_lib.crawl.range_reader import RangeReader, is_missing, joined_url
-from storage.wrong_request import WrongRequest
 
 _PIECE_BYTES = 64 << 10  # of cluster.idx: some 600 lines, and a dozen requests a search
 _MAX_LINE_BYTES = 32 << 10  # keys are URLs
 _RUN_BYTES = 8 << 20  # of members that stand together and are asked for together
 _MAX_MEMBER_BYTES = 256 << 20  # unpacked; real ones have 3000 lines
-
-
-class IndexUnavailable(WrongRequest):
-    """An index is not there, or is not what it should be; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +52,14 @@ def answers_from_zipnum(reader: RangeReader, base_url: str, crawl: str, query: I
             if is_missing(error):
                 raise IndexUnavailable(f"{url}, which cluster.idx names, is not there: {error}") from error
             raise
-        for member in run:
-            start = member.offset - run[0].offset
-            lines, is_whole = unpacked(content[start : start + member.length])
-            rows, num_unreadable = file_rows(lines, ranges)
-            answer = choose(rows, query, num_unreadable)
-            if not is_whole:
-                answer.dropped["bad_index_block"] += 1
-                answer = replace(answer, rows=answer.rows + 1)
-            yield answer
+        starts = [member.offset - run[0].offset for member in run]
+        blocks = [unpacked(content[start : start + member.length]) for start, member in zip(starts, run, strict=True)]
+        rows, num_unreadable = file_rows(b"\n".join(lines for lines, _ in blocks), ranges)
+        answer = choose(rows, query, num_unreadable)
+        num_damaged = sum(not is_whole for _, is_whole in blocks)
+        yield replace(
+            answer, rows=answer.rows + num_damaged, dropped=answer.dropped + Counter(bad_index_block=num_damaged)
+        )
 
 
 def find_members(
@@ -94,7 +89,8 @@ def find_members(
         raise
     found: dict[tuple[str, int], Member] = {}
     bad: set[int] = set()
-    for wanted in ranges or [None]:
+    everything: list[KeyRange | None] = [None]
+    for wanted in ranges or everything:
         key = b"" if wanted is None else wanted.start.encode()
         for place, line in _from_before(lines.near(key), key):
             member = _member(line)
@@ -176,17 +172,16 @@ class _SearchedLines:
 
 
 class _WholeLines:
-    """The lines of a file in memory."""
+    """The lines of a file of sorted lines in memory; the place of a line is its number."""
 
     def __init__(self, content: bytes) -> None:
-        self._content = content
+        self._lines = [line for line in content.split(b"\n") if line]
+        self._keys = [_key(line) for line in self._lines]
 
     def near(self, key: bytes) -> Iterator[tuple[int, bytes]]:
-        """Places and lines, all of them."""
-        place = 0
-        for line in self._content.splitlines(keepends=True):
-            yield place, line
-            place += len(line)
+        """As of lines that are searched."""
+        first = max(0, bisect_left(self._keys, key) - 1)
+        return ((place, self._lines[place]) for place in range(first, len(self._lines)))
 
 
 def _from_before(lines: Iterator[tuple[int, bytes]], key: bytes) -> Iterator[tuple[int, bytes]]:

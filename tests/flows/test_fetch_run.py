@@ -55,7 +55,9 @@ def test_a_storm_changes_no_byte_of_the_corpus_and_the_rate_is_kept(gristmill, s
 
 
 def test_a_lost_file_is_counted_and_the_next_run_makes_it_good(gristmill, served, tiny_crawl, calm, tmp_path):
-    with CrawlServer(served, is_faulty=lambda method, path: method == "GET" and path.endswith("00001.warc.gz")) as server:
+    with CrawlServer(
+        served, is_faulty=lambda method, path: method == "GET" and path.endswith("00001.warc.gz")
+    ) as server:
         paths = f"{server.url}/{tiny_crawl.relative_to(served)}"
         server.faults = {"503": 1.0}
         lossy = run(gristmill, paths, tmp_path, "--set", "fetch.max_attempts=2")

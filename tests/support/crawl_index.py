@@ -13,21 +13,18 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
 import fsspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline_lib.crawl.range_reader import ReadFailed
 
 CRAWL = "CC-MAIN-2026-01"
-LINES_PER_PAGE = 37
-
-_TYPES = {"fetch_status": pa.int16(), "warc_record_offset": pa.int32(), "warc_record_length": pa.int32()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +50,12 @@ class Line:
     @property
     def host(self) -> str:
         """Without a leading www., which no index tells apart."""
-        return re.sub(r"^www\d*\.", "", (urlsplit(self.value["url"]).hostname or "").rstrip("."))
+        return host_of(self.value["url"])
+
+
+@functools.cache
+def host_of(url: str) -> str:
+    return re.sub(r"^www\d*\.", "", (urlsplit(url).hostname or "").rstrip("."))
 
 
 def read_lines(indexes: Path) -> list[Line]:
@@ -77,18 +79,18 @@ def invented_lines() -> list[Line]:
     for number in range(len(hosts) * len(paths) * 3):
         host = hosts[number % len(hosts)]
         path = paths[number // len(hosts) % len(paths)]
-        status = [200, 200, 200, 404, 301][number % 5]
+        status = [200, 200, 200, 404, 301][number // 10 % 5]
         subset = "warc" if status == 200 else "crawldiagnostics"
         value = {
             "url": f"{['http', 'https'][number % 2]}://{host}/{path}",
             "mime": "text/html",
-            "mime-detected": kinds[number % 4],
+            "mime-detected": kinds[number // 7 % 4],
             "status": str(status),
             "digest": "A" * 32,
             "length": str(500 + number * 7 % 1000),
             "offset": str(number * 2000),
             "filename": f"crawl-data/{CRAWL}/segments/1.{number % 3}/{subset}/{CRAWL}-{number % 3:05d}.warc.gz",
-            "languages": languages[number % 5],
+            "languages": languages[number // 3 % 5],
         }
         if value["languages"] is None:
             del value["languages"]
@@ -120,27 +122,23 @@ def write_zipnum(root: Path, crawl: str, texts: Sequence[str], lines_per_member:
 
 def table_of(lines: Sequence[Line]) -> pa.Table:
     """Lines as the columnar index has them, in the columns that are read and some that are not."""
-    rows = [
-        {
-            "url_surtkey": line.key,
-            "url": line.value["url"],
-            "url_host_name": urlsplit(line.value["url"]).hostname,
-            "url_host_registered_domain": None,
-            "fetch_time": datetime.strptime(line.timestamp, "%Y%m%d%H%M%S").replace(tzinfo=UTC),
-            "fetch_status": int(line.value["status"]),
-            "content_digest": line.value["digest"],
-            "content_mime_type": line.value["mime"],
-            "content_mime_detected": line.value.get("mime-detected"),
-            "content_languages": line.value.get("languages"),
-            "warc_filename": line.value["filename"],
-            "warc_record_offset": int(line.value["offset"]),
-            "warc_record_length": int(line.value["length"]),
-        }
-        for line in lines
-    ]
-    names = list(rows[0])
-    kinds = {name: _TYPES.get(name, pa.string()) for name in names} | {"fetch_time": pa.timestamp("ms", tz="UTC")}
-    return pa.Table.from_pylist(rows, pa.schema(list(kinds.items())))
+    columns: dict[str, pa.Array] = {
+        "url_surtkey": pa.array(line.key for line in lines),
+        "url": pa.array(line.value["url"] for line in lines),
+        "url_host_name": pa.array(urlsplit(line.value["url"]).hostname for line in lines),
+        "fetch_time": pc.strptime([line.timestamp for line in lines], "%Y%m%d%H%M%S", "ms").cast(
+            pa.timestamp("ms", tz="UTC")
+        ),
+        "fetch_status": pa.array((int(line.value["status"]) for line in lines), pa.int16()),
+        "content_digest": pa.array(line.value["digest"] for line in lines),
+        "content_mime_type": pa.array(line.value["mime"] for line in lines),
+        "content_mime_detected": pa.array(line.value["mime-detected"] for line in lines),
+        "content_languages": pa.array((line.value.get("languages") for line in lines), pa.string()),
+        "warc_filename": pa.array(line.value["filename"] for line in lines),
+        "warc_record_offset": pa.array((int(line.value["offset"]) for line in lines), pa.int32()),
+        "warc_record_length": pa.array((int(line.value["length"]) for line in lines), pa.int32()),
+    }
+    return pa.table(columns)
 
 
 def write_table(root: Path, crawl: str, lines: Sequence[Line], rows_per_group: int = 50, num_files: int = 2) -> None:
@@ -216,7 +214,8 @@ class CountingReader(PlainReader):
 class IndexHandler(http.server.SimpleHTTPRequestHandler):
     """Files of a folder, by ranges where asked, and `/<crawl>-index`."""
 
-    lines: Sequence[str] = ()
+    lines: Sequence[Line] = ()
+    lines_per_page = 37
     crawl = CRAWL
     ignores_ranges = False
 
@@ -232,8 +231,8 @@ class IndexHandler(http.server.SimpleHTTPRequestHandler):
             self._file(split.path)
 
     def _answer(self, asked: dict[str, list[str]]) -> None:
-        matching = [text for text in self.lines if matches(text, asked["url"][0], asked["matchType"][0])]
-        num_pages = max(1, -(-len(matching) // LINES_PER_PAGE))
+        matching = [line for line in self.lines if matches(line, asked["url"][0], asked["matchType"][0])]
+        num_pages = max(1, -(-len(matching) // self.lines_per_page))
         if "showNumPages" in asked:
             self._send(200, json.dumps({"pages": num_pages, "pageSize": 5, "blocks": num_pages}).encode())
             return
@@ -243,7 +242,9 @@ class IndexHandler(http.server.SimpleHTTPRequestHandler):
         elif not matching:
             self._send(404, b'{"message": "No Captures found for: it"}')
         else:
-            self._send(200, "".join(map(as_server, matching[page * LINES_PER_PAGE :][:LINES_PER_PAGE])).encode())
+            self._send(
+                200, "".join(map(as_server, matching[page * self.lines_per_page :][: self.lines_per_page])).encode()
+            )
 
     def _file(self, path: str) -> None:
         file = Path(self.directory) / path.lstrip("/")
@@ -270,10 +271,8 @@ class IndexHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def matches(text: str, url: str, match: str) -> bool:
+def matches(line: Line, url: str, match: str) -> bool:
     """Whether a line is of a URL, of URLs that begin with it, of a host or a domain: by looking at its own URL."""
-    key, timestamp, value = text.split(" ", 2)
-    line = Line(key=key, timestamp=timestamp, value=json.loads(value))
     if match == "host":
         return line.host == re.sub(r"^www\d*\.", "", url)
     if match == "domain":
@@ -285,9 +284,8 @@ def matches(text: str, url: str, match: str) -> bool:
     return mine.rstrip("/") == asked.rstrip("/")
 
 
-def as_server(text: str) -> str:
-    key, timestamp, value = text.split(" ", 2)
-    return json.dumps({"urlkey": key, "timestamp": timestamp, **json.loads(value)}) + "\n"
+def as_server(line: Line) -> str:
+    return json.dumps({"urlkey": line.key, "timestamp": line.timestamp, **line.value}) + "\n"
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def index(request, tmp_path_factory):
         folder.mkdir(parents=True)
         (folder / "indexes").symlink_to(real)
         write_table(root, crawl, lines, rows_per_group=500)
-    with served(root, lines=[line.text for line in lines], crawl=crawl) as address:
+    with served(root, lines=lines, crawl=crawl, lines_per_page=37 if crawl == CRAWL else 900) as address:
         yield lines, crawl, address
 
 
@@ -64,7 +64,7 @@ def by_looking(lines: list[Line], query: IndexQuery):
     named = [(url, "host") for url in query.hosts] + [(url, "domain") for url in query.domains]
     named += [(url.removesuffix("*"), "prefix" if url.endswith("*") else "exact") for url in query.urls]
     for line in lines:
-        if line.subset not in query.subsets or (named and not any(matches(line.text, *each) for each in named)):
+        if line.subset not in query.subsets or (named and not any(matches(line, *each) for each in named)):
             continue
         rows += 1
         value = line.value
@@ -76,8 +76,10 @@ def by_looking(lines: list[Line], query: IndexQuery):
             dropped["other_mime"] += 1
         elif query.languages and not set(spoken) & set(query.languages):
             dropped["other_language"] += 1
-        elif (query.since and line.timestamp < query.since.replace("-", "").ljust(14, "0")) or (
-            query.until and line.timestamp > query.until.replace("-", "").ljust(14, "9")
+        elif not (
+            (query.since or "0").replace("-", "")
+            <= line.timestamp
+            <= (query.until or "").replace("-", "").ljust(14, "9")
         ):
             dropped["outside_dates"] += 1
         elif query.url_regex and not re.search(query.url_regex, value["url"]):
