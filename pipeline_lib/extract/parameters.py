@@ -1,7 +1,9 @@
 """How pages are read: the parameters of the extract stage."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
+
+from pipeline_lib.extract.opt_outs import OptOutParameters
 
 Extractor = Literal["hybrid", "resiliparse", "trafilatura"]
 
@@ -24,7 +26,15 @@ class ExtractParameters:
             highest estimate for 7,353 real pages is 140, and all but two stay below 50.
         max_trafilatura_tags: trafilatura is not asked about pages with more tags, and resiliparse's answer stands. It
             takes 25 to 50 microseconds a tag, but square time on some pages: 1.1 s for 4,000 tags, 12 s for 16,000.
+        max_page_seconds: of CPU time, for all that is done to one page; a page that takes longer is rejected. Pages that
+            pass the limits above take milliseconds, and the slowest shapes known take 5 s: the verdict on a page
+            should not depend on the machine, so the budget is far from both.
+        max_page_memory_bytes: resident memory of the process that reads pages, its own 300 MB included; a page that
+            needs more is rejected. A parser takes about 1 KB an element, and there is room for one in every three bytes
+            of the longest page.
         language_sample_bytes: language is told from so many bytes of the text.
+        text_field: the column or key that holds the text of JSON Lines and Parquet sources.
+        opt_outs: whose pages stay out because they said so.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -35,7 +45,11 @@ class ExtractParameters:
     max_page_bytes: int = 5 << 20
     max_depth: int = 512
     max_trafilatura_tags: int = 10_000
+    max_page_seconds: float = 30.0
+    max_page_memory_bytes: int = 2 << 30
     language_sample_bytes: int = 1_500
+    text_field: str = "text"
+    opt_outs: OptOutParameters = field(default_factory=OptOutParameters)
 
     def __post_init__(self) -> None:
         if self.extractor not in ("hybrid", "resiliparse", "trafilatura"):
@@ -44,7 +58,9 @@ class ExtractParameters:
             raise ValueError(f"min_main_ratio={self.min_main_ratio}: expected a part of the whole, 0 to 1")
         if self.max_depth >= 1024:
             raise ValueError(f"max_depth={self.max_depth}: depth is not counted further than 1024; expected less")
-        for name in ("max_body_bytes", "max_page_bytes", "max_depth", "language_sample_bytes"):
+        if not 0.0 < self.max_page_seconds < 1e6:
+            raise ValueError(f"max_page_seconds={self.max_page_seconds}: expected seconds of CPU time, above 0")
+        for name in ("max_page_memory_bytes", "max_body_bytes", "max_page_bytes", "max_depth", "language_sample_bytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: every page would be rejected; expected at least 1")
         if self.max_trafilatura_tags < 0:
