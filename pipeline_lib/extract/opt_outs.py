@@ -24,7 +24,31 @@ OptOut = Literal[
 
 # What may stand in a robots header or tag: a word before a colon that is none of these is an agent's name.
 _DIRECTIVES = frozenset(
-    ["all", "noai", "noimageai", "noindex", "nofollow", "none", "noarchive", "nocache", "nosnippet", "indexifembedded", "notranslate", "noimageindex", "nositelinkssearchbox", "noodp", "noydir", "index", "follow", "archive", "snippet", "max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"]
+    [
+        "all",
+        "noai",
+        "noimageai",
+        "noindex",
+        "nofollow",
+        "none",
+        "noarchive",
+        "nocache",
+        "nosnippet",
+        "indexifembedded",
+        "notranslate",
+        "noimageindex",
+        "nositelinkssearchbox",
+        "noodp",
+        "noydir",
+        "index",
+        "follow",
+        "archive",
+        "snippet",
+        "max-snippet",
+        "max-image-preview",
+        "max-video-preview",
+        "unavailable_after",
+    ]
 )
 _WITH_VALUE = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 _ROBOTS = "robots"

@@ -6,7 +6,7 @@ spelled.
 
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import orjson
@@ -57,6 +57,9 @@ class PageAnswer:
     extractor: str = ""
     published_at: str | None = None
     url: str | None = None
+
+
+_ANSWER_FIELDS = tuple(each.name for each in fields(PageAnswer) if each.name != "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +117,10 @@ def page_of(frame: Frame) -> Page:
 
 def packed_answer(answer: PageAnswer, **further: float) -> tuple[bytes, bytes]:
     """An answer, and further numbers that are no part of it."""
-    header = asdict(answer)
-    return packed({"further": further, **header, "text": ""}, header["text"].encode())
+    header = {name: getattr(answer, name) for name in _ANSWER_FIELDS}
+    return packed({"further": further, **header}, answer.text.encode())
 
 
 def answer_of(frame: Frame) -> tuple[PageAnswer, dict[str, float]]:
     further = frame.header.pop("further")
-    return PageAnswer(**{**frame.header, "text": frame.body.decode()}), further
+    return PageAnswer(**frame.header, text=frame.body.decode()), further

@@ -25,13 +25,15 @@ MODULE = __name__ if __name__ != "__main__" else "pipeline_lib.extract.page_work
 ENDED_IDLE = 80  # the exit code of a worker that nobody asked for anything
 
 _IDLE_SECONDS = 60
-_READ_BYTES = 1 << 20
+_READ_BYTES = 1 << 17  # larger ones are memory that the system has to clear first: five times slower
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SPARE_CPU_SECONDS = 2  # the parent looks first; the kernel only if there is no parent that looks
 _OVER_MEMORY = "over_memory_budget"
-# Through all that the first page would otherwise have to wait for: kernels, the model of languages, both extractors.
+# Through all that the first page would otherwise have to wait for: kernels, the model of languages, each extractor.
+_SENTENCES = b"The mill stands at the river, and grinds what the farmers bring. " * 9
 _WARM_UP = (
-    b"<html><head><title>A page</title></head><body><nav><p>" + b"Some words. " * 40 + b"</p></nav></body></html>"
+    b"<html><head><title>A page</title></head><body><main><p>" + _SENTENCES + b"</p></main></body></html>",
+    b"<html><head><title>A page</title></head><body><nav><p>" + _SENTENCES + b"</p></nav></body></html>",
 )
 
 
@@ -51,7 +53,9 @@ def main(parent: int) -> None:
     if first is None:
         return
     parameters = TypeAdapter(ExtractParameters).validate_json(first.body)
-    read_page(Page(kind="response", mime="text/html", body=_WARM_UP), parameters)
+    for body in _WARM_UP:
+        read_page(Page(kind="response", mime="text/html", body=body), parameters)
+    read_page(Page(kind="text", body=_SENTENCES), parameters)
     _limit_memory(parameters.max_page_memory_bytes)
     _send(answers, PageAnswer())
     while (frame := pages.next()) is not None:

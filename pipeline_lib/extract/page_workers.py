@@ -33,18 +33,20 @@ Tag = TypeVar("Tag")
 
 _WALL_FACTOR = 20  # wall time for a page, in budgets of CPU time: machines may be that busy
 _LOOK_SECONDS = 0.05
-_AHEAD_PAGES = 4  # sent to one worker before it has answered
+_AHEAD_PAGES = 8  # sent to one worker before it has answered
 _AHEAD_BYTES = 4 << 20
 _WINDOW_PAGES = 64  # for each worker, taken from the source and not yet given back
 _WINDOW_BYTES = 32 << 20
-_READ_BYTES = 1 << 20
+_READ_BYTES = 1 << 17  # larger ones are memory that the system has to clear first: five times slower
 _PIPE_BYTES = 1 << 20  # what an unprivileged process may ask for (Linux, pipe-max-size)
 _ATTEMPTS = 2  # a page that takes its worker down may have met somebody who killed it; twice is no chance
 _START_SECONDS = 300
 _MAX_FAILED_STARTS = 3
 
 # One thread: workers are as many as there are cores already.
-_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS", "ARROW_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+_ENVIRONMENT = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS", "ARROW_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
 
 
 class PageWorkerFailed(RuntimeError):
@@ -120,6 +122,10 @@ class PageWorkers:
         finally:
             if window:  # nobody waits for these answers any more
                 self.close()
+
+    def process_ids(self) -> list[int]:
+        """Of the workers that read pages right now, or are ready to."""
+        return [worker.process_id for worker in self._workers if worker.is_ready]
 
     def close(self) -> None:
         """End all workers, whatever they are doing."""
@@ -204,6 +210,7 @@ class _Worker:
             raise PageWorkerFailed(f"a process to read pages in cannot be started: {error}") from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self.process_id = self._process.pid
         self.pages = self._process.stdin.fileno()
         self.answers = self._process.stdout.fileno()
         for descriptor in (self.pages, self.answers):

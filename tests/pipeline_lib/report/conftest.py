@@ -344,8 +344,15 @@ def _drop(count: int, reasons: Sequence[str]) -> Account:
 
 def _sources(part: str) -> pa.Table:
     source = {
-        "kind": "warc", "warc_path": f"{part}.warc.gz", "url": f"store:{part}.warc.gz", "position": 0, "offset": 0,
-        "length": -1, "wanted": None, "bytes": 500_000, "fingerprint": "ab",
+        "kind": "warc",
+        "warc_path": f"{part}.warc.gz",
+        "url": f"store:{part}.warc.gz",
+        "position": 0,
+        "offset": 0,
+        "length": -1,
+        "wanted": None,
+        "bytes": 500_000,
+        "fingerprint": "ab",
     }
     return pa.Table.from_pylist([source], SOURCES)
 
