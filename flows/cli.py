@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
+from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
 from storage.runs import Run, UnknownRun, find_run, list_runs
 from storage.store import Store, StoreError
@@ -355,7 +356,7 @@ def ui_status(store_url: str) -> None:
             sys.exit(WORK_FAILED)
 
 
-for _verb in (judge, train_classifier, train_perplexity):
+for _verb in (extract, judge, train_classifier, train_perplexity):
     main.add_command(_verb)
 
 

@@ -106,7 +106,7 @@ class Extraction:
 
 def document_row(candidate: Candidate, answer: PageAnswer) -> dict[str, Any]:
     """A page that was read as a row of `DOCUMENTS`."""
-    url = candidate.url or answer.url or ""
+    url = answer.url or candidate.url or ""
     return {
         "doc_id": document_id(candidate.warc_path, candidate.offset),
         "url": url,

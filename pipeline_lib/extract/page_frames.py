@@ -1,7 +1,7 @@
-"""What goes between the extract stage and the process that reads pages: pages, answers, and the frames they travel in.
+"""What goes between the extract stage and the processes that read pages: pages, answers, and the frames around them.
 
-A frame is two lengths, a header in JSON, and raw bytes: nothing in it can be run, and a page's own bytes are copied, not
-spelled.
+A frame is two lengths, a header in JSON, and raw bytes: nothing in it can be run, and a page's own bytes are copied,
+not spelled.
 """
 
 import struct

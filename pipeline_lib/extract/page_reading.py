@@ -4,12 +4,12 @@ All that a hostile page can make expensive is called from here and from nowhere 
 sets, parsers, normalisation. The extract stage does not import this: it has pages read by page workers.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 from pipeline_lib.crawl.warc_records import UndecodableBody, decoded_body
+from pipeline_lib.extract.candidates import looks_like_html
 from pipeline_lib.extract.charset import Decoded, decode
 from pipeline_lib.extract.head_tags import HeadTag, head_tags
 from pipeline_lib.extract.language import identify
@@ -19,12 +19,6 @@ from pipeline_lib.extract.opt_outs import meta_opt_out
 from pipeline_lib.extract.page_frames import Page, PageAnswer
 from pipeline_lib.extract.parameters import ExtractParameters
 
-_SNIFFED_BYTES = 1024
-_COMMENT = re.compile(rb"<!--.*?-->|<\?xml[^>]*>", re.DOTALL)
-_HTML_START = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body|title|meta|script|style|table|div|h1|p|a|b|br)\b",
-    re.IGNORECASE,
-)
 _MAX_TITLE_CHARS = 1_000
 _MAX_URL_CHARS = 4_096
 
@@ -35,12 +29,6 @@ def read_page(page: Page, parameters: ExtractParameters) -> PageAnswer:
         return _read_text(page, parameters) if page.kind == "text" else _read_html(page, parameters)
     except _NoText as none:
         return PageAnswer(reason=none.reason, num_bytes=none.num_bytes)
-
-
-def looks_like_html(body: bytes) -> bool:
-    """Whether a page that nobody named a type for is HTML: it begins, after comments, with a tag that HTML begins with
-    (after the MIME Sniffing standard, section 7.1)."""
-    return _HTML_START.match(_COMMENT.sub(b"", body[:_SNIFFED_BYTES])) is not None
 
 
 class _NoText(ValueError):

@@ -23,8 +23,8 @@ class ExtractParameters:
         max_page_bytes: longer pages are rejected, as received or in UTF-8; 5 MiB is where Common Crawl cuts pages since
             March 2025.
         max_depth: deeper pages are rejected; 512 is where Blink, the engine of Chromium, stops nesting elements. The
-            highest estimate for 7,353 real pages is 140, and all but two stay below 50. None: only time and memory limit
-            them.
+            highest estimate for 7,353 real pages is 140, and all but two stay below 50. None: only time and memory
+            limit them.
         max_trafilatura_tags: trafilatura is not asked about pages with more tags, and resiliparse's answer stands. It
             takes 25 to 50 microseconds a tag, but square time on some pages: 1.1 s for 4,000 tags, 12 s for 16,000.
         max_page_seconds: of CPU time, for all that is done to one page; a page that takes longer is rejected. Pages
@@ -59,7 +59,7 @@ class ExtractParameters:
             raise ValueError(f"min_main_ratio={self.min_main_ratio}: expected a part of the whole, 0 to 1")
         if self.max_depth is not None and self.max_depth >= 1024:
             raise ValueError(
-                f"max_depth={self.max_depth}: depth is not counted further than 1024; expected less, or null for no limit"
+                f"max_depth={self.max_depth}: depth is not counted further than 1024; expected less, or null for any"
             )
         if not 0.0 < self.max_page_seconds < 1e6:
             raise ValueError(f"max_page_seconds={self.max_page_seconds}: expected seconds of CPU time, above 0")

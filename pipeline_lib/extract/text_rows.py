@@ -36,8 +36,8 @@ def text_items(stream: BinaryIO, source: Row, parameters: ExtractParameters) -> 
     """The rows of a file of texts, in order; what the file is, its first bytes say.
 
     A row has its text in the column `text_field`, and may have `url`, `title` and a date. Rows that have no text are
-    candidates with a reason: `bad_json` (a line that is no JSON object), `no_text` (missing or null), `text_not_string`,
-    `empty_text`, `row_too_large`. Where the file is damaged, its rest is one, `damaged_text_file`.
+    candidates with a reason: `bad_json` (a line that is no JSON object), `no_text` (missing or null),
+    `text_not_string`, `empty_text`, `row_too_large`. Where the file is damaged, its rest is one, `damaged_text_file`.
 
     Raises:
         TextFileError: a Parquet file has no column of that name.
