@@ -114,7 +114,7 @@ def extract(session: Session, recipe: Recipe, sources: Stages) -> Stages:
         session,
         Stage(
             name="extract",
-            work=extract_part,
+            work=partial(extract_part, fetching=recipe.fetch),
             parts=same_parts(sources["fetch"]),
             parameters=recipe.extract,
             inputs={"fetch": sources["fetch"]},

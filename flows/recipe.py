@@ -64,8 +64,8 @@ class SourceParameters:
         seed: of the sample.
         index: for `commoncrawl`: read the records that the index has of this, not whole files; null: whole files.
         work_list: how records that the index names become requests and parts.
-        texts: JSON Lines and Parquet files with texts to mix in, beside any kind: paths, globs, folders, URLs.
-        text_field: the column or key of `texts` that holds the text.
+        texts: JSON Lines and Parquet files with texts to mix in, beside any kind: paths, globs, folders, URLs. Which
+            column holds the text, `extract.text_field` says.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -83,7 +83,6 @@ class SourceParameters:
     index: IndexQuery | None = None
     work_list: WorkListParameters = field(default_factory=WorkListParameters)
     texts: tuple[str, ...] = ()
-    text_field: str = "text"
     documentation: DocumentationParameters = field(default_factory=DocumentationParameters)
 
     def __post_init__(self) -> None:

@@ -10,3 +10,8 @@ SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
 def is_local(url: str) -> bool:
     return not url.startswith(STORE_SCHEME) and not SCHEME.match(url)
+
+
+def is_here(url: str) -> bool:
+    """Whether a file is on this machine or in the store: if it is gone, no network is to blame."""
+    return is_local(url) or url.startswith(STORE_SCHEME)

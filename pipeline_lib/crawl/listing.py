@@ -69,7 +69,7 @@ def list_texts(reader: RangeReader, paths: Sequence[str]) -> list[WarcSource]:
         TextFileError, SourceError: a path matches nothing, a file cannot be looked at, or two have one logical path.
     """
     found = find_files(paths)
-    logical = _distinct_paths(found)
+    logical = distinct_paths(found)
     return [replace(_source(reader, _Named(url), logical[url]), kind="texts") for url in found]
 
 
@@ -102,7 +102,7 @@ def list_sources(
     """
     check_file_choice(files, every, sample)
     found = {file.url: file for path in paths for file in _expand(reader, path, base_url)}
-    logical = _distinct_paths(list(found))
+    logical = distinct_paths(list(found))
     by_name = {logical[url]: file for url, file in found.items()}
     return [
         _source(reader, by_name[name], name)
@@ -353,7 +353,7 @@ def _absolute(path: str) -> str:
     return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 (a link keeps its own name, '..' goes)
 
 
-def _distinct_paths(urls: Sequence[str]) -> dict[str, str]:
+def distinct_paths(urls: Sequence[str]) -> dict[str, str]:
     """The logical path of each URL.
 
     Raises:

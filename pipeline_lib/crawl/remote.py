@@ -87,6 +87,13 @@ class Traffic:
     seconds: float = 0.0  # in which something was waited for or moved, summed over threads
     failures: Counter[str] = field(default_factory=Counter)  # of single attempts, by reason, survived or not
 
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "bytes_fetched": self.bytes,
+            "requests": self.requests,
+            "failures": dict(sorted(self.failures.items())),
+        }
+
 
 class Remote:
     """Reads files wherever they are. For several threads at once; cheap to make: connections are kept by process.

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from pipeline_lib.crawl.addresses import STORE_SCHEME, UNKNOWN_SIZE, is_local
+from pipeline_lib.crawl.addresses import STORE_SCHEME, UNKNOWN_SIZE, is_here, is_local
 from pipeline_lib.crawl.docstrings import DocstringWriter
 from pipeline_lib.crawl.documentation import (
     PATHS_PART,
@@ -35,10 +35,10 @@ from pipeline_lib.crawl.documentation import (
 from pipeline_lib.crawl.documentation_pages import SitePages
 from pipeline_lib.crawl.fetching import FetchParameters
 from pipeline_lib.crawl.listing import SourceError, WarcSource
-from pipeline_lib.crawl.payload_digests import digest_mismatch
 from pipeline_lib.crawl.remote import FetchFailed, Remote
 from pipeline_lib.crawl.select_stage import is_of_work_list, work_list_part
 from pipeline_lib.crawl.warc_records import DEFAULT_MAX_BODY_BYTES, BrokenRecord, Record, read_records
+from pipeline_lib.crawl.verified_records import is_damaged
 from pipeline_lib.crawl.warc_writing import (
     Capture,
     address_hash,
@@ -137,7 +137,7 @@ def fetch_part(
             try:
                 found.append(fetcher.fetch(row))
             except FetchFailed as error:
-                if error.reason == "fetch_changed" or _is_here(row["url"]):
+                if error.reason == "fetch_changed" or is_here(row["url"]):
                     raise SourceError(str(error)) from error
                 if parameters.on_give_up == "fail":
                     raise
@@ -159,10 +159,8 @@ def fetch_part(
         ),
         metrics={
             "bytes": sum(max(row["bytes"], 0) for row in found) if unit == "files" else fetcher.num_bytes,
-            "bytes_fetched": traffic.bytes,
             "fetch_seconds": round(time.monotonic() - began, 3),
-            "requests": traffic.requests,
-            "failures": dict(sorted(traffic.failures.items())),
+            **traffic.as_json(),
             **fetcher.metrics(),
         },
     )
@@ -301,14 +299,14 @@ class _Keeper:
         doubtful = [
             (record.offset, record.length)
             for record in read_records(cast(BinaryIO, _Section(copy, num_bytes)))
-            if _is_wanted(row, record) and _is_damaged(record)
+            if _is_wanted(row, record) and is_damaged(record, DEFAULT_MAX_BODY_BYTES)
         ]
         for offset, length in doubtful:
             self._num_fetched_again += 1
             again = self._remote.read(row["url"], row["position"] + offset, min(length, num_bytes - offset))
             copy.seek(position + offset)
             copy.write(again)
-            self._num_mismatches += any(_is_damaged(record) for record in read_records(io.BytesIO(again)))
+            self._num_mismatches += any(is_damaged(record, DEFAULT_MAX_BODY_BYTES) for record in read_records(io.BytesIO(again)))
         copy.seek(0, os.SEEK_END)
 
 
@@ -332,18 +330,6 @@ class _Section(io.RawIOBase):
 
 def _is_wanted(row: dict[str, Any], record: Record | BrokenRecord) -> bool:
     return row["wanted"] is None or row["offset"] + record.offset in row["wanted"]
-
-
-def _is_damaged(record: Record | BrokenRecord) -> bool:
-    """Whether a record may have been damaged on its way. One that is merely too large was not."""
-    if isinstance(record, BrokenRecord):
-        return record.reason != "body_too_large"
-    return digest_mismatch(record, DEFAULT_MAX_BODY_BYTES)
-
-
-def _is_here(url: str) -> bool:
-    """Whether a file is on this machine or in the store: if it is gone, no network is to blame."""
-    return is_local(url) or url.startswith(STORE_SCHEME)
 
 
 def _check_unchanged(row: dict[str, Any], store: Store, remote: Remote) -> None:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 from fastwarc.stream_io import BrotliReader, ZstdReader
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
@@ -41,7 +41,9 @@ class Record:
         length: bytes from here to the next record, or to the end of the file.
         truncated: the crawler cut the page short, and says so.
         status: HTTP status of a response; None for other records and for responses without a readable HTTP header.
-        headers: HTTP headers of a response, by lower-case name; values of a repeated header are joined by ", ".
+        content_type: of the block, as the WARC header has it.
+        headers: HTTP headers of a response, by lower-case name; values of a repeated header are joined by ", ", but
+            those of `x-robots-tag` by a line feed: in it, an agent's name goes for all that follows a comma.
         body: the block after the HTTP header, as it was transferred; `decoded_body` undoes the encodings.
         http_header: the block before it, as archived; empty for other records and where it cannot be read.
         block_digest: what the archive says of the block, HTTP header and body (`sha1:...`).
@@ -54,6 +56,7 @@ class Record:
     offset: int
     length: int
     payload_type: str | None
+    content_type: str | None
     truncated: bool
     status: int | None
     headers: Mapping[str, str]
@@ -94,21 +97,38 @@ def read_records(stream: BinaryIO, max_body_bytes: int = DEFAULT_MAX_BODY_BYTES)
     """All records of a WARC file in their order, from its first byte; the stream need not be seekable.
 
     Raises:
-        Exception: what the stream itself raises; what is wrong with its content is a `BrokenRecord`.
+        Exception: what the stream itself raises, after all records that were whole by then; what is wrong with its
+            content is a `BrokenRecord`.
     """
     source = _Source(stream)
     compressed = source.peek(2) == _GZIP_MAGIC
     found = _gzip_records(source, max_body_bytes) if compressed else _plain_records(source, max_body_bytes)
     last: Record | BrokenRecord | None = None
-    for record in found:
-        if last is not None:
-            yield replace(last, length=record.offset - last.offset)
-        last = record
+    try:
+        for record in found:
+            if last is not None:
+                yield replace(last, length=record.offset - last.offset)
+            last = record
+    except Exception:
+        if last is not None and source.settled > last.offset:
+            yield replace(last, length=source.settled - last.offset)
+        raise
     if last is not None:
         yield replace(last, length=source.position - last.offset)
 
 
-def decoded_body(record: Record, max_body_bytes: int = DEFAULT_MAX_BODY_BYTES) -> bytes:
+class EncodedBody(Protocol):
+    """A body as it was transferred, and what is known about how; a `Record`, for one."""
+
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def truncated(self) -> bool: ...
+
+
+def decoded_body(record: EncodedBody, max_body_bytes: int = DEFAULT_MAX_BODY_BYTES) -> bytes:
     """The body as the server meant it: chunks joined, then the content encodings undone, last one first.
 
     Archives often keep the headers of encodings that they have already undone. So a body that cannot be decoded and
@@ -146,6 +166,7 @@ class _Source:
         self._stream = stream
         self._kept = b""
         self.position = 0
+        self.settled = 0  # up to here all records are complete
         self.error: Exception | None = None
 
     def read(self, size: int = -1) -> bytes:
@@ -251,6 +272,7 @@ class _Member:
 
 def _gzip_records(source: _Source, max_body_bytes: int) -> Iterator[Record | BrokenRecord]:
     while head := source.peek(2):
+        source.settled = source.position
         if head != _GZIP_MAGIC:
             start = source.position
             if _skip_to_member(source):
@@ -381,6 +403,7 @@ def _read(record: WarcRecord, max_body_bytes: int, stream: _Source | _Member) ->
         offset=offset,
         length=0,
         payload_type=record.headers.get("WARC-Identified-Payload-Type"),
+        content_type=record.headers.get("Content-Type"),
         truncated=record.headers.get("WARC-Truncated") is not None,
         status=status,
         headers=headers,
@@ -404,7 +427,8 @@ def _read_http_header(block: bytes) -> tuple[int | None, dict[str, str], int]:
     headers: dict[str, str] = {}
     for name, value in record.http_headers.items():
         key = name.strip().lower()
-        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+        joint = "\n" if key == "x-robots-tag" else ", "
+        headers[key] = f"{headers[key]}{joint}{value}" if key in headers else value
     return record.http_headers.status_code, headers, len(block) - record.content_length
 
 

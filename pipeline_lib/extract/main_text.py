@@ -65,7 +65,7 @@ def main_text(page: str, parameters: ExtractParameters) -> MainText:
     if len(encoded) > parameters.max_page_bytes:
         raise UnreadablePage("page_too_large")
     cost = markup_cost(encoded)
-    if cost.depth > parameters.max_depth:
+    if parameters.max_depth is not None and cost.depth > parameters.max_depth:
         raise UnreadablePage("too_deeply_nested")
     if cost.attributes > _MAX_ATTRIBUTES or cost.options > _MAX_OPTIONS or cost.reopened > _MAX_REOPENED:
         raise UnreadablePage("markup_too_costly")

@@ -1,17 +1,13 @@
 """Judging files of texts: what `gristmill judge` does below the command line.
 
-One Parquet a file, and a summary of what was kept and what each rule rejected. All or nothing: it is written in a
-hidden folder beside the one asked for, which gets its name at the end.
+One Parquet a file, and a summary of what was kept and what each rule rejected; all of it or nothing.
 """
 
 import json
-import os
-import secrets
-import shutil
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,20 +18,16 @@ import pyarrow.parquet as pq
 
 from pipeline_lib.filters.conditions import Signals
 from pipeline_lib.text_files.batches import TextBatch
-from pipeline_lib.text_files.finding import SUFFIXES
 from pipeline_lib.text_files.opening import content_digest
+from pipeline_lib.text_files.output_names import file_name, output_names
 from pipeline_lib.text_files.reading import BATCH_BYTES, check_file, read_batches
 from storage.accounts import Account, add_accounts
-from storage.wrong_request import WrongRequest
+from storage.new_folder import OutputRefused, new_folder
 
 SUMMARY = "summary.json"
 _SUMMARY_VERSION = 1
 _ROW_GROUP_ROWS = 1 << 16  # a batch is a row group unless it has more rows
 _OWN_COLUMNS = ("id", "rejected_by", "text")
-
-
-class OutputRefused(WrongRequest):
-    """The folder asked for cannot be written as asked; the message says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +137,7 @@ def judge_files(
         raise ValueError(f"workers={workers}: expected at least 1")
     if not files:
         raise OutputRefused("no files to judge: name at least one")
-    with _new_folder(out) as folder:
+    with new_folder(out) as folder:
         for file in files:
             check_file(file, text_field=text_field, id_field=id_field, extra=extra)
         judged = []
@@ -166,33 +158,6 @@ def judge_files(
         summary = JudgeSummary(files=tuple(judged), rules_digest=rules_digest)
         (folder / SUMMARY).write_text(json.dumps(summary.as_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
     return summary
-
-
-def file_name(file: str) -> str:
-    """The last part of a path or URL, without a query (which may hold a signature)."""
-    path = file.partition("?")[0] if "://" in file else file
-    return path.rstrip("/").rpartition("/")[2].encode(errors="replace").decode()
-
-
-def output_names(files: Sequence[str]) -> list[str]:
-    """For each file its name without extensions, with `.parquet`; numbered where that is taken, upper case or lower."""
-    taken: set[str] = set()
-    names = []
-    for file in files:
-        stem = _stem(file_name(file))
-        name, number = stem, 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{stem}-{number}"
-        taken.add(name.casefold())
-        names.append(f"{name}.parquet")
-    return names
-
-
-def _stem(name: str) -> str:
-    longest = max((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), key=len, default="")
-    stem = name[: len(name) - len(longest)] if longest else Path(name).stem
-    return stem.lstrip(".") or "documents"  # a name that begins with a dot is hidden
 
 
 def _in_order(
@@ -287,53 +252,6 @@ class _Reporter:
                 text_bytes=self._text_bytes,
             )
         )
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """Give a hidden folder beside `out`; on a clean exit it becomes `out`, on any other nothing of it is left."""
-    out = out.expanduser().resolve()
-    _refuse_taken(out)
-    missing = [parent for parent in out.parents if not parent.exists()]
-    folder = out.with_name(f".{out.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
-    try:
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            raise OutputRefused(f"{out} cannot be made: {error}. Name a folder that can be written") from error
-        yield folder
-        for written in (*folder.iterdir(), folder):
-            _sync(written)
-        try:
-            folder.rename(out)
-        except OSError as error:
-            raise OutputRefused(f"{out} was written by another in the meantime: {error}. Name another") from error
-        _sync(out.parent)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # one that others use by now stays
-            for parent in missing:
-                parent.rmdir()
-        raise
-
-
-def _refuse_taken(out: Path) -> None:
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise OutputRefused(f"{out} is a file: name a folder for the output")
-    if os.path.ismount(out):
-        raise OutputRefused(f"{out} is where a disk is mounted: name a folder in it")
-    if any(out.iterdir()):
-        raise OutputRefused(f"{out} is there and not empty: name another folder, or remove it")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _counts(account: Account) -> dict[str, Any]:

@@ -13,12 +13,12 @@ _LINE_SUFFIXES = (".jsonl", ".ndjson", ".json")
 SUFFIXES = (*_LINE_SUFFIXES, *(f"{name}{by}" for name in _LINE_SUFFIXES for by in (".gz", ".zst")), ".parquet")
 
 
-def find_files(patterns: Sequence[str]) -> list[str]:
+def find_files(patterns: Sequence[str], suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
     """The files that `patterns` stand for, in the order of the patterns, sorted within each, none twice.
 
     Args:
-        patterns: local files, globs or folders (their files with a name in `SUFFIXES`, however deep), or fsspec URLs
-            of any of these. A local file whose name has a `*`, `?` or `[` may be named as it is.
+        patterns: local files, globs or folders (their files with a name that ends in one of `suffixes`, however
+            deep), or fsspec URLs of any of these. A local file whose name has a `*`, `?` or `[` may be named as it is.
 
     Returns:
         absolute local paths, and URLs.
@@ -26,26 +26,26 @@ def find_files(patterns: Sequence[str]) -> list[str]:
     Raises:
         TextFileError: a pattern matches nothing, or cannot be looked up.
     """
-    return list(dict.fromkeys(file for pattern in patterns for file in _expand(pattern)))
+    return list(dict.fromkeys(file for pattern in patterns for file in _expand(pattern, suffixes)))
 
 
-def _expand(pattern: str) -> list[str]:
+def _expand(pattern: str, suffixes: tuple[str, ...]) -> list[str]:
     pattern = pattern.removeprefix("file://")
     if not pattern:
         raise TextFileError("an empty path names no file")
     try:
-        return _expand_url(pattern) if is_url(pattern) else _expand_local(pattern)
+        return _expand_url(pattern, suffixes) if is_url(pattern) else _expand_local(pattern, suffixes)
     except TextFileError:
         raise
     except Exception as error:  # each file system and server has errors of its own
         raise TextFileError(f"{pattern} cannot be looked up: {type(error).__name__}: {error}") from error
 
 
-def _expand_local(pattern: str) -> list[str]:
+def _expand_local(pattern: str, suffixes: tuple[str, ...]) -> list[str]:
     path = os.path.abspath(Path(pattern).expanduser())  # noqa: PTH100 (a link keeps its own name, '..' goes)
     local = Path(path)
     if local.is_dir():
-        return _of_folder(pattern, [str(each) for each in local.rglob("*") if each.is_file()])
+        return _of_folder(pattern, [str(each) for each in local.rglob("*") if each.is_file()], suffixes)
     if local.exists():
         return [path]
     if not any(sign in path for sign in "*?["):
@@ -54,7 +54,7 @@ def _expand_local(pattern: str) -> list[str]:
     return _matching(pattern, filesystem.glob(glob, detail=True))
 
 
-def _expand_url(pattern: str) -> list[str]:
+def _expand_url(pattern: str, suffixes: tuple[str, ...]) -> list[str]:
     filesystem, path = fsspec.core.url_to_fs(pattern, use_listings_cache=False)
     # in a web address, what follows '?' is a query
     signs = "*[" if pattern.startswith(("http://", "https://")) else "*?["
@@ -67,13 +67,13 @@ def _expand_url(pattern: str) -> list[str]:
         return [pattern]
     if filesystem.isfile(path):
         return [str(filesystem.unstrip_protocol(path))]
-    return [str(filesystem.unstrip_protocol(each)) for each in _of_folder(pattern, filesystem.find(path))]
+    return [str(filesystem.unstrip_protocol(each)) for each in _of_folder(pattern, filesystem.find(path), suffixes)]
 
 
-def _of_folder(pattern: str, files: Sequence[str]) -> list[str]:
-    found = sorted(file for file in files if file.lower().endswith(SUFFIXES))
+def _of_folder(pattern: str, files: Sequence[str], suffixes: tuple[str, ...]) -> list[str]:
+    found = sorted(file for file in files if file.lower().endswith(suffixes))
     if not found:
-        raise TextFileError(f"{pattern}: the folder holds no file named {', '.join(f'*{each}' for each in SUFFIXES)}")
+        raise TextFileError(f"{pattern}: the folder holds no file named {', '.join(f'*{each}' for each in suffixes)}")
     return found
 
 

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flows.code_digest import code_digest
-from pipeline_lib.crawl.warc_records import read_records
+from pipeline_lib.extract.candidates import record_items
+from pipeline_lib.extract.extraction import Extraction
+from pipeline_lib.extract.page_workers import PageWorkers
 from pipeline_lib.extract.parameters import ExtractParameters
-from pipeline_lib.extract.stage import NoDocument, Tally, read_document
 
 SCHEMA = pa.schema(
     [("id", pa.string()), ("url", pa.large_string()), ("language", pa.string()), ("text", pa.large_string())]
@@ -33,12 +34,8 @@ def mini_crawl_documents(shared_data: Path, cache: Path) -> Path:
 
 def _documents_of(path: Path) -> pa.Table:
     parameters = ExtractParameters()
-    rows = []
-    with path.open("rb") as stream:
-        for record in read_records(stream, parameters.max_body_bytes):
-            try:
-                document = read_document(record, path.name, parameters, Tally())
-            except NoDocument:
-                continue
-            rows.append({"id": document["doc_id"], **{name: document[name] for name in SCHEMA.names[1:]}})
-    return pa.Table.from_pylist(rows, SCHEMA)
+    source = {"warc_path": path.name, "offset": 0, "length": -1, "bytes": path.stat().st_size, "wanted": None}
+    extraction = Extraction()
+    with path.open("rb") as stream, PageWorkers(parameters) as workers:
+        extraction.read(record_items(stream, source, parameters), workers)
+    return extraction.documents().rename_columns({"doc_id": "id"}).select(SCHEMA.names).cast(SCHEMA)

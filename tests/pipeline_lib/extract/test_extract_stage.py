@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline_lib.crawl.warc_records import read_records
+from pipeline_lib.extract.candidates import host_of, looks_like_html
 from pipeline_lib.extract.parameters import ExtractParameters
-from pipeline_lib.extract.stage import host_of, looks_like_html
 from storage.schemas import DOCUMENTS, REJECTED_RECORDS, document_id
 
 PART = "part-00000"
@@ -36,7 +36,7 @@ CASES = [
     (response(), None),
     (record("metadata", b"fetchTimeMs: 3\r\n"), "record_metadata"),
     (record("revisit", b"HTTP/1.1 200 OK\r\n\r\n"), "record_revisit"),
-    (record("conversion", TEXT.encode()), "record_conversion"),
+    (record("conversion", TEXT.encode()), "not_text"),
     (response(status="301 Moved"), "status_301"),
     (response(status="404 Not Found"), "status_404"),
     (record("response", b""), "no_http_header"),

@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline_lib.filters.judged_files import JudgedBatch, OutputRefused, file_name, judge_files, output_names
+from pipeline_lib.filters.judged_files import JudgedBatch, judge_files
 from pipeline_lib.text_files.opening import TextFileError
+from pipeline_lib.text_files.output_names import file_name, output_names
+from storage.new_folder import OutputRefused
 from storage.wrong_request import WrongRequest
 
 
