@@ -37,8 +37,8 @@ from pipeline_lib.crawl.fetching import FetchParameters
 from pipeline_lib.crawl.listing import SourceError, WarcSource
 from pipeline_lib.crawl.remote import FetchFailed, Remote
 from pipeline_lib.crawl.select_stage import is_of_work_list, work_list_part
-from pipeline_lib.crawl.warc_records import DEFAULT_MAX_BODY_BYTES, BrokenRecord, Record, read_records
 from pipeline_lib.crawl.verified_records import is_damaged
+from pipeline_lib.crawl.warc_records import DEFAULT_MAX_BODY_BYTES, BrokenRecord, Record, read_records
 from pipeline_lib.crawl.warc_writing import (
     Capture,
     address_hash,
@@ -306,7 +306,9 @@ class _Keeper:
             again = self._remote.read(row["url"], row["position"] + offset, min(length, num_bytes - offset))
             copy.seek(position + offset)
             copy.write(again)
-            self._num_mismatches += any(is_damaged(record, DEFAULT_MAX_BODY_BYTES) for record in read_records(io.BytesIO(again)))
+            self._num_mismatches += any(
+                is_damaged(record, DEFAULT_MAX_BODY_BYTES) for record in read_records(io.BytesIO(again))
+            )
         copy.seek(0, os.SEEK_END)
 
 

@@ -96,7 +96,12 @@ class Extraction:
         self._reasons[reason] += 1
         if reason.startswith(_LOST):
             self.lost.append(
-                {"warc_path": candidate.warc_path, "offset": candidate.offset, "length": candidate.length, "reason": reason}
+                {
+                    "warc_path": candidate.warc_path,
+                    "offset": candidate.offset,
+                    "length": candidate.length,
+                    "reason": reason,
+                }
             )
         self._rejected.append(
             {

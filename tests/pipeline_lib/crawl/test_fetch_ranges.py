@@ -19,6 +19,8 @@ from storage.manifests import Part
 from storage.schemas import LOST_SOURCES, SOURCES
 from storage.store import Store
 
+READER = Remote(FetchParameters(max_attempts=2, backoff_seconds=0.01))
+
 NAME = "crawl-data/C/segments/1/warc/a.warc.gz"
 OTHER = "crawl-data/C/segments/1/warc/b.warc.gz"
 
@@ -155,7 +157,7 @@ def test_kept_ranges_stand_in_one_file_and_need_no_network_any_more(crawl, store
 @pytest.mark.parametrize("mode", ["stream", "keep"])
 def test_a_whole_file_that_nobody_gives_is_lost_by_reason_and_by_name(crawl, store, quick, mode):
     with CrawlServer(crawl) as server:
-        sources = list_sources([f"{server.url}/{NAME}", f"{server.url}/{OTHER}"])
+        sources = list_sources(READER, [f"{server.url}/{NAME}", f"{server.url}/{OTHER}"])
         server.script(*["503"] * 3)
         parameters = quick(mode=mode, max_attempts=3)
         stage = publish_stage(
@@ -228,7 +230,7 @@ class _TransientDamage(CrawlServer):
 def test_a_record_damaged_on_its_way_is_fetched_once_more_and_mended(crawl, store, quick, whole):
     with _TransientDamage(crawl) as server:
         if whole:
-            parts = fetch_parts(list_sources([f"{server.url}/{NAME}"]))
+            parts = fetch_parts(list_sources(READER, [f"{server.url}/{NAME}"]))
             server.remaining = 1
             stage = publish_stage(
                 store, "fetch", parts, lambda part, output: fetch_part(part, {}, output, quick(mode="keep"))
@@ -263,7 +265,7 @@ def test_only_wanted_records_are_checked(crawl, store, quick):
 
 def test_a_file_that_changed_after_it_was_listed_ends_the_run_with_its_name(crawl, store, quick):
     with CrawlServer(crawl) as server:
-        parts = fetch_parts(list_sources([f"{server.url}/{NAME}"]))
+        parts = fetch_parts(list_sources(READER, [f"{server.url}/{NAME}"]))
         (crawl / NAME).write_bytes(OTHER_CONTENT)
         for mode in ("stream", "keep"):
             with pytest.raises(SourceError, match=r"a\.warc\.gz"):

@@ -8,8 +8,12 @@ from crawl_index import CountingReader, PlainReader, served
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline_lib.crawl.fetching import FetchParameters
 from pipeline_lib.crawl.index_query import CrawlSelection
 from pipeline_lib.crawl.listing import SourceError, choose_paths, list_crawl_files, list_sources
+from pipeline_lib.crawl.remote import Remote
+
+READER = Remote(FetchParameters(max_attempts=2, backoff_seconds=0.01))
 
 CRAWL = "CC-MAIN-2026-43"
 PATHS = [f"crawl-data/{CRAWL}/segments/1.{number % 7}/warc/{number:05d}.warc.gz" for number in range(300)]
@@ -101,10 +105,10 @@ def test_samples_of_other_seeds_are_others_and_every_path_has_the_same_chance():
 def test_every_and_sample_choose_among_named_files_too(tmp_path):
     for name in "abcdef":
         (tmp_path / f"{name}.warc").write_bytes(name.encode())
-    assert [source.warc_path for source in list_sources([str(tmp_path)], every=2)] == ["a.warc", "c.warc", "e.warc"]
-    sample = [source.warc_path for source in list_sources([str(tmp_path)], sample=3, seed=1)]
+    assert [source.warc_path for source in list_sources(READER, [str(tmp_path)], every=2)] == ["a.warc", "c.warc", "e.warc"]
+    sample = [source.warc_path for source in list_sources(READER, [str(tmp_path)], sample=3, seed=1)]
     names = [f"{name}.warc" for name in random.Random(0).sample("abcdef", 6)]
-    backwards = list_sources([str(tmp_path / name) for name in names], sample=3, seed=1)
+    backwards = list_sources(READER, [str(tmp_path / name) for name in names], sample=3, seed=1)
     assert sample == sorted(source.warc_path for source in backwards)
 
 
@@ -113,7 +117,7 @@ def test_local_files_of_a_local_list_keep_their_digests(tmp_path):
     folder.mkdir(parents=True)
     (folder / "a.warc.gz").write_bytes(b"bytes")
     (folder / "warc.paths").write_text("crawl-data/C/a.warc.gz\n")
-    (source,) = list_sources([str(folder / "warc.paths")])
+    (source,) = list_sources(READER, [str(folder / "warc.paths")])
     assert source.fingerprint.startswith("sha256:")
 
 
@@ -122,22 +126,22 @@ def test_folders_give_files_in_every_packing(tmp_path, name):
     (tmp_path / name).write_bytes(b"")
     (tmp_path / "a.warc.wat.gz").write_bytes(b"metadata, no pages")
     (tmp_path / "a.txt").write_bytes(b"")
-    assert [source.warc_path for source in list_sources([str(tmp_path)])] == [name]
+    assert [source.warc_path for source in list_sources(READER, [str(tmp_path)])] == [name]
 
 
 def test_a_folder_with_pages_and_the_text_of_the_same_pages_is_refused(tmp_path):
     for name in ("a.warc.gz", "a.warc.wet.gz"):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(SourceError, match=r"text of the same pages; name one kind, such as .*\*\.warc\.gz"):
-        list_sources([str(tmp_path)])
-    assert [source.warc_path for source in list_sources([f"{tmp_path}/**/*.warc.gz"])] == ["a.warc.gz"]
+        list_sources(READER, [str(tmp_path)])
+    assert [source.warc_path for source in list_sources(READER, [f"{tmp_path}/**/*.warc.gz"])] == ["a.warc.gz"]
 
 
 def test_a_list_can_be_read_by_a_reader_that_is_given(mirror):
     reader = CountingReader()
     with served(mirror) as address:
         listed = f"{address}/crawl-data/{CRAWL}/warc.paths.gz"
-        assert len(list_sources([listed], files=4, reader=reader)) == 4
+        assert len(list_sources(READER, [listed], files=4, reader=reader)) == 4
         with pytest.raises(SourceError, match="there is no such file"):
-            list_sources([f"{address}/crawl-data/none/warc.paths.gz"], reader=reader)
+            list_sources(READER, [f"{address}/crawl-data/none/warc.paths.gz"], reader=reader)
     assert [url for url, _, _ in reader.asked] == [listed]

@@ -8,6 +8,7 @@ import pytest
 from published_stages import publish_stage, publish_tables
 
 from pipeline_lib.extract.parameters import ExtractParameters
+from pipeline_lib.crawl.fetching import FetchParameters
 from pipeline_lib.extract.stage import extract_part
 from storage.manifests import Part, PartRecord, PublishedStage
 from storage.schemas import SOURCES
@@ -40,7 +41,9 @@ def extract(tmp_path) -> Callable[..., tuple[PartRecord, PublishedStage]]:
             store,
             "extract",
             [Part(name=PART)],
-            lambda part, output: extract_part(part, inputs, output, ExtractParameters(**parameters)),
+            lambda part, output: extract_part(
+                part, inputs, output, ExtractParameters(**parameters), fetching=FetchParameters()
+            ),
         )
         return stage.manifest.parts[0], stage
 
