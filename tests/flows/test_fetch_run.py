@@ -9,6 +9,7 @@ from tiny_crawl import NUM_FILES
 
 CORPUS = ("--set", "goal=corpus", "--workers", "2", "--runner", "processes")
 RATE = 100
+pytestmark = pytest.mark.timeout(1200)  # five whole runs, on machines that are busy
 
 
 def of_files(method: str, path: str) -> bool:
@@ -30,7 +31,7 @@ def run(gristmill: Command, paths: str, tmp_path: Path, *more: str) -> dict:
         "fetch.pace_folder": tmp_path / "pace",
     }
     settings = [word for name, value in quick.items() for word in ("--set", f"{name}={value}")]
-    done = gristmill("run", "minicrawl", "--set", f"source.paths={paths}", *settings, *more, *CORPUS)
+    done = gristmill("run", "minicrawl", "--set", f"source.paths={paths}", *settings, *more, *CORPUS, timeout=600)
     assert done.code == 0, done.err
     return gristmill("show", "--json").json()
 
@@ -55,7 +56,9 @@ def test_a_storm_changes_no_byte_of_the_corpus_and_the_rate_is_kept(gristmill, s
 
 
 def test_a_lost_file_is_counted_and_the_next_run_makes_it_good(gristmill, served, tiny_crawl, calm, tmp_path):
-    with CrawlServer(served, is_faulty=lambda method, path: method == "GET" and path.endswith("00001.warc.gz")) as server:
+    with CrawlServer(
+        served, is_faulty=lambda method, path: method == "GET" and path.endswith("00001.warc.gz")
+    ) as server:
         paths = f"{server.url}/{tiny_crawl.relative_to(served)}"
         server.faults = {"503": 1.0}
         lossy = run(gristmill, paths, tmp_path, "--set", "fetch.max_attempts=2")
