@@ -44,6 +44,7 @@ _MAX_BACKOFF_FACTOR = 60
 _PROGRESS_BYTES = 64 << 10
 _SLOWEST_BYTES_PER_SECOND = 1 << 10  # a server that sends less stands still
 _READ_BYTES = 1 << 20
+_MAX_READ_BYTES = 1 << 30
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\s*\Z", re.IGNORECASE)
 _UNSATISFIED_RANGE = re.compile(r"bytes\s+\*/(\d{1,18})\s*\Z", re.IGNORECASE)
 _ENTITY_TAGS = ("ETag", "etag", "Content-MD5", "md5Hash", "md5", "checksum")
@@ -61,7 +62,7 @@ class FetchFailed(WrongRequest, OSError):
     Attributes:
         reason: short, for counting: `fetch_http_<status>`, `fetch_timeout`, `fetch_connection`, `fetch_short_body`,
             `fetch_bad_range`, `fetch_changed`, `fetch_not_found`, `fetch_unreadable`, `fetch_redirects`,
-            `fetch_bad_url`, `fetch_encoded`, `fetch_unsigned`.
+            `fetch_bad_url`, `fetch_too_large`, `fetch_encoded`, `fetch_unsigned`.
         url: of the file.
     """
 
@@ -143,13 +144,23 @@ class Remote:
             except _Fault as fault:
                 budget.spend(fault, 0)
 
-    def read(self, url: str, start: int = 0, length: int = -1) -> bytes:
+    def read(self, url: str, start: int = 0, length: int = -1, *, max_bytes: int = _MAX_READ_BYTES) -> bytes:
         """The bytes [start, start + length) of a file, or all from `start`: all of them, or an error.
+
+        Args:
+            max_bytes: refuse more: a server may have no end.
 
         Raises:
             FetchFailed: also where the file ends before the range does.
         """
-        return b"".join(self.chunks(url, start, length))
+        pieces = []
+        num_bytes = 0
+        for piece in self.chunks(url, start, length):
+            num_bytes += len(piece)
+            if num_bytes > max_bytes:
+                raise FetchFailed(f"{url} is longer than {max_bytes} bytes", "fetch_too_large", url)
+            pieces.append(piece)
+        return b"".join(pieces)
 
     def open(self, url: str, start: int = 0, length: int = -1, *, fingerprint: str = "") -> BinaryIO:
         """A stream of a range of a file, to be read from front to back; not seekable.
@@ -203,9 +214,9 @@ class Remote:
                 self.traffic.failures[failure] += 1
 
     def _place(self, url: str) -> "_Place":
-        if url.startswith(("http://", "https://")):
-            return _HttpPlace(self, url)
         try:
+            if urlsplit(url).scheme in ("http", "https"):
+                return _HttpPlace(self, url)
             if url.startswith(("s3://", "s3a://")):
                 import s3fs  # noqa: F401 (of an extra; said here if it is missing)
 
@@ -564,9 +575,7 @@ class _HttpPlace:
                 self._remote.count(seconds=self._remote._clock() - began)
                 status = response.status_code
                 if status in _REDIRECTS and "location" in response.headers:
-                    url = urljoin(url, response.headers["location"])
-                    if not url.startswith(("http://", "https://")):
-                        raise _Fault("fetch_redirects", f"redirected to {url[:200]!r}", is_final=True)
+                    url = _redirected(url, response.headers["location"])
                     continue
                 self._judge(status, response.headers, pace, granted)
                 closing.push(stack.pop_all())
@@ -587,7 +596,7 @@ class _HttpPlace:
             pace.succeeded()
             encoding = headers.get("content-encoding", "identity").strip().lower()
             is_compressed_file = urlsplit(self._url).path.endswith((".gz", ".zst", ".bz2", ".xz"))
-            if status == 200 and encoding not in ("", "identity") and not is_compressed_file:
+            if status != 416 and encoding not in ("", "identity") and not is_compressed_file:
                 raise _Fault("fetch_encoded", f"compressed ({encoding[:40]}), which was not asked for", is_final=True)
             return
         _refuse(status, headers, pace, granted, self._remote.parameters)
@@ -715,7 +724,7 @@ def retry_after(headers: Mapping[str, str]) -> float:
 def _date(value: str) -> datetime | None:
     try:
         parsed = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
 
@@ -758,6 +767,8 @@ def _http_faults() -> Iterator[None]:
     except httpx.TimeoutException as error:
         raise _Fault("fetch_timeout", f"no answer in time ({type(error).__name__})") from error
     except httpx.RemoteProtocolError as error:
+        if "location header" in str(error):
+            raise _Fault("fetch_redirects", str(error), is_final=True) from error
         is_short = "message body" in str(error) or "chunked read" in str(error)
         raise _Fault("fetch_short_body" if is_short else "fetch_connection", str(error)) from error
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
@@ -827,6 +838,16 @@ def _refuse(
         pace.refused(granted, max(wait, parameters.backoff_seconds))
     detail = f"status {status}"
     raise _Fault(f"fetch_http_{status}", detail, is_final=not (slows_down or status in _TRY_AGAIN), wait_seconds=wait)
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        target = urljoin(url, location)
+        if urlsplit(target).scheme in ("http", "https"):
+            return target
+    except ValueError:  # such as an unclosed bracket
+        pass
+    raise _Fault("fetch_redirects", f"redirected to {location[:200]!r}", is_final=True)
 
 
 def _content_range(headers: Mapping[str, str]) -> tuple[int, int, int]:

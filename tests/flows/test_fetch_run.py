@@ -9,6 +9,7 @@ from tiny_crawl import NUM_FILES
 
 CORPUS = ("--set", "goal=corpus", "--workers", "2", "--runner", "processes")
 RATE = 100
+pytestmark = pytest.mark.timeout(1200)  # five whole runs, on machines that are busy
 
 
 def of_files(method: str, path: str) -> bool:
@@ -30,7 +31,7 @@ def run(gristmill: Command, paths: str, tmp_path: Path, *more: str) -> dict:
         "fetch.pace_folder": tmp_path / "pace",
     }
     settings = [word for name, value in quick.items() for word in ("--set", f"{name}={value}")]
-    done = gristmill("run", "minicrawl", "--set", f"source.paths={paths}", *settings, *more, *CORPUS)
+    done = gristmill("run", "minicrawl", "--set", f"source.paths={paths}", *settings, *more, *CORPUS, timeout=600)
     assert done.code == 0, done.err
     return gristmill("show", "--json").json()
 

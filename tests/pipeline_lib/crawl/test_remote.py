@@ -189,14 +189,34 @@ def test_seconds_are_a_budget_too(server, quick):
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("no-such-file", "fetch_http_404"), ("loop", "fetch_redirects"), ("out", "fetch_redirects")]
+    ("path", "reason"),
+    [
+        ("no-such-file", "fetch_http_404"),
+        ("loop", "fetch_redirects"),
+        ("out", "fetch_redirects"),
+        ("torn", "fetch_redirects"),
+    ],
 )
 def test_what_will_not_change_is_not_asked_again(server, quick, path, reason):
-    server.redirects = {"/loop": "/loop", "/out": "file:///etc/passwd"}
+    server.redirects = {"/loop": "/loop", "/out": "file:///etc/passwd", "/torn": "http://[::1/"}
     with pytest.raises(FetchFailed) as failed:
         Remote(quick()).read(f"{server.url}/{path}")
     assert failed.value.reason == reason
     assert len(server.requests) == (6 if path == "loop" else 1)
+
+
+def test_addresses_that_are_none_are_refused_by_name(quick):
+    for url in ("http://[::1/a", "http://", "https:///a", "nosuchscheme://a/b"):
+        with pytest.raises(FetchFailed) as failed:
+            Remote(quick()).read(url)
+        assert failed.value.reason == "fetch_bad_url"
+
+
+def test_a_file_larger_than_the_reader_can_bear_is_refused(server, folder, quick):
+    for url in (address(server), str(folder / "crawl-data/a.warc.gz")):
+        with pytest.raises(FetchFailed) as failed:
+            Remote(quick()).read(url, max_bytes=1000)
+        assert failed.value.reason == "fetch_too_large"
 
 
 def test_nobody_listening_and_nobody_answering_are_reasons(quick, server):
