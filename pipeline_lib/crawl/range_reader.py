@@ -46,7 +46,7 @@ class PlainReader:
             filesystem, path = fsspec.core.url_to_fs(url)
             size = filesystem.info(path).get("size")
         except Exception as error:  # each file system and server has errors of its own
-            raise _failure(url, error) from error
+            raise failure_of(url, error) from error
         return (-1 if size is None else int(size)), ""
 
     def read(self, url: str, start: int = 0, length: int = -1) -> bytes:
@@ -56,7 +56,7 @@ class PlainReader:
             filesystem, path = fsspec.core.url_to_fs(url)
             content: bytes = filesystem.cat_file(path, start or None, None if length < 0 else start + length)
         except Exception as error:
-            raise _failure(url, error) from error
+            raise failure_of(url, error) from error
         if length >= 0 and len(content) > length:  # a server that knows no ranges sent all of it
             content = content[start : start + length]
         return content
@@ -132,9 +132,12 @@ def joined_url(base: str, path: str) -> str:
     return f"{base.rstrip('/')}/{path}"
 
 
-def _failure(url: str, error: Exception) -> OSError:
-    if isinstance(error, FileNotFoundError):
-        return FileNotFoundError(f"{url}: there is no such file")
+def failure_of(url: str, error: Exception) -> OSError:
+    """What a file system's own error says, as a reader of ranges says it."""
+    if url.startswith("http") and isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # fsspec takes every failure of a web server's HEAD for a missing file
     status = getattr(error, "status", None)
+    if isinstance(error, FileNotFoundError) or status in (404, 410):
+        return FileNotFoundError(f"{url}: there is no such file")
     reason = f"fetch_http_{status}" if status else "fetch_connection"
     return ReadFailed(url, reason, f"{type(error).__name__}: {error}")
