@@ -104,7 +104,7 @@ def select_records(session: Session, recipe: Recipe) -> PublishedStage:
             parameters=SelectParameters(
                 crawl=selection.crawl, index=recipe.source.index or IndexQuery(), work_list=recipe.source.work_list
             ),
-            libraries=("polars", "pyarrow"),
+            libraries=("polars", "pyarrow", "numba"),
         ),
     )
 

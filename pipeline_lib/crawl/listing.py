@@ -136,7 +136,7 @@ def list_crawl_files(reader: RangeReader, selection: CrawlSelection) -> list[War
     chosen = choose_paths(paths, selection.first, every=selection.every, sample=selection.sample, seed=selection.seed)
     return [
         WarcSource(
-            url=_absolute(joined_url(selection.base_url, path)),
+            url=absolute_url(joined_url(selection.base_url, path)),
             warc_path=path,
             num_bytes=UNKNOWN_SIZE,
             fingerprint=PATH_FINGERPRINT,
@@ -175,7 +175,7 @@ def check_paths(reader: RangeReader, paths: Sequence[str], base_url: str | None 
     urls: set[str] = set()
     for path in paths:
         expanded = [file.url for file in _expand(reader, path, base_url)]
-        if expanded == [_absolute(path)]:
+        if expanded == [absolute_url(path)]:
             _describe(reader, expanded[0], with_digest=False)
         urls.update(expanded)
     return len(urls)
@@ -205,6 +205,14 @@ def sources_from_crawl(stage: PublishedStage) -> list[WarcSource]:
             )
         )
     return sources
+
+
+def absolute_url(path: str) -> str:
+    """A URL as it is, a local path made absolute: workers may have another working directory."""
+    path = path.removeprefix("file://")
+    if SCHEME.match(path) or path.startswith(STORE_SCHEME):
+        return path
+    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 (a link keeps its own name, '..' goes)
 
 
 @dataclass(frozen=True)
@@ -247,7 +255,7 @@ def _missing(url: str) -> str:
 
 def _expand(reader: RangeReader, path: str, base_url: str | None) -> list[_Named]:
     """The files that one path stands for; not checked to be there unless it took a look to find them."""
-    url = _absolute(path)
+    url = absolute_url(path)
     if url.startswith(STORE_SCHEME):
         raise SourceError(f"{path}: name files by their path or URL; what is in the store is found by stage")
     if is_local(url):
@@ -280,7 +288,7 @@ def _expand_file(reader: RangeReader, url: str, base_url: str | None) -> list[_N
     if not urlsplit(url).path.endswith(_LIST_SUFFIXES):
         return [_Named(url)]
     entries = path_list(_content(reader, url), url)
-    root = _root_of_list(url) if base_url is None else _absolute(base_url).rstrip("/")
+    root = _root_of_list(url) if base_url is None else absolute_url(base_url).rstrip("/")
     return [
         _Named(entry) if _is_absolute(entry) else _Named(f"{root}/{entry}", entry.startswith(_LAYOUT_ROOT))
         for entry in entries
@@ -343,14 +351,6 @@ def _root_of_list(url: str) -> str:
 
 def _is_absolute(entry: str) -> bool:
     return entry.startswith("/") or SCHEME.match(entry) is not None
-
-
-def _absolute(path: str) -> str:
-    """A URL as it is, a local path made absolute: workers may have another working directory."""
-    path = path.removeprefix("file://")
-    if SCHEME.match(path) or path.startswith(STORE_SCHEME):
-        return path
-    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 (a link keeps its own name, '..' goes)
 
 
 def distinct_paths(urls: Sequence[str]) -> dict[str, str]:

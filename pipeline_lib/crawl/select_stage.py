@@ -12,6 +12,7 @@ from pipeline_lib.crawl.crawls import LATEST, is_crawl_id, list_crawls, resolve_
 from pipeline_lib.crawl.index_query import CrawlSelection, IndexQuery
 from pipeline_lib.crawl.index_rows import Answer
 from pipeline_lib.crawl.index_server import answers_from_server
+from pipeline_lib.crawl.listing import absolute_url
 from pipeline_lib.crawl.range_reader import RangeReader, joined_url
 from pipeline_lib.crawl.work_list import RecordCollector, WorkListParameters, make_work_list, sample_records
 from pipeline_lib.crawl.zipnum import answers_from_zipnum
@@ -62,7 +63,8 @@ def resolved(selection: CrawlSelection, reader: RangeReader) -> CrawlSelection:
 
 def select_parts(selection: CrawlSelection) -> list[Part]:
     """The stage's single part; it knows where the crawl and its index are."""
-    return [Part(name="all", source={"base_url": selection.base_url, "index_server": selection.index_server})]
+    places = {"base_url": selection.base_url, "index_server": selection.index_server}
+    return [Part(name="all", source={name: absolute_url(place) for name, place in places.items()})]
 
 
 def select_part(
@@ -134,7 +136,7 @@ def work_list_parts(published: PublishedStage, base_url: str) -> list[Part]:
     Each names the part of table `ranges` that it fetches, and the folder or address that paths are below.
     """
     return [
-        Part(name=record.part, source={"ranges": record.part, "base_url": base_url})
+        Part(name=record.part, source={"ranges": record.part, "base_url": absolute_url(base_url)})
         for record in published.manifest.files(RANGES)
     ]
 

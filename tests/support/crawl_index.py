@@ -158,7 +158,6 @@ def write_table(root: Path, crawl: str, lines: Sequence[Line], rows_per_group: i
     listed.write_bytes(gzip.compress("".join(f"{path}\n" for path in paths).encode()))
 
 
-@dataclass
 class PlainReader:
     """Reads through fsspec, once, without patience: a second reader beside Remote, to see that nobody needs more."""
 
@@ -187,13 +186,17 @@ class PlainReader:
 
 
 def _failure(url: str, error: Exception) -> OSError:
-    if isinstance(error, FileNotFoundError):
-        return FileNotFoundError(f"{url}: there is no such file")
+    """What a file system's own error says, as a reader of ranges says it."""
+    if url.startswith("http") and isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # fsspec takes every failure of a web server's HEAD for a missing file
     status = getattr(error, "status", None)
+    if isinstance(error, FileNotFoundError) or status in (404, 410):
+        return FileNotFoundError(f"{url}: there is no such file")
     reason = f"fetch_http_{status}" if status else "fetch_connection"
     return ReadFailed(url, reason, f"{type(error).__name__}: {error}")
 
 
+@dataclass
 class CountingReader(PlainReader):
     """Reads, and remembers what of which files."""
 

@@ -105,7 +105,11 @@ def test_samples_of_other_seeds_are_others_and_every_path_has_the_same_chance():
 def test_every_and_sample_choose_among_named_files_too(tmp_path):
     for name in "abcdef":
         (tmp_path / f"{name}.warc").write_bytes(name.encode())
-    assert [source.warc_path for source in list_sources(READER, [str(tmp_path)], every=2)] == ["a.warc", "c.warc", "e.warc"]
+    assert [source.warc_path for source in list_sources(READER, [str(tmp_path)], every=2)] == [
+        "a.warc",
+        "c.warc",
+        "e.warc",
+    ]
     sample = [source.warc_path for source in list_sources(READER, [str(tmp_path)], sample=3, seed=1)]
     names = [f"{name}.warc" for name in random.Random(0).sample("abcdef", 6)]
     backwards = list_sources(READER, [str(tmp_path / name) for name in names], sample=3, seed=1)
@@ -141,7 +145,7 @@ def test_a_list_can_be_read_by_a_reader_that_is_given(mirror):
     reader = CountingReader()
     with served(mirror) as address:
         listed = f"{address}/crawl-data/{CRAWL}/warc.paths.gz"
-        assert len(list_sources(READER, [listed], files=4, reader=reader)) == 4
+        assert len(list_sources(reader, [listed], files=4)) == 4
         with pytest.raises(SourceError, match="there is no such file"):
-            list_sources(READER, [f"{address}/crawl-data/none/warc.paths.gz"], reader=reader)
+            list_sources(reader, [f"{address}/crawl-data/none/warc.paths.gz"])
     assert [url for url, _, _ in reader.asked] == [listed]

@@ -109,6 +109,12 @@ def test_parameters_do_not_know_where_the_crawl_is():
         SelectParameters(crawl="latest")
 
 
+def test_a_mirror_may_be_named_by_a_relative_path(mirror, tmp_path, monkeypatch):
+    monkeypatch.chdir(mirror.parent)
+    stage = select(tmp_path, CrawlSelection(crawl=CRAWL, base_url=mirror.name), IndexQuery())
+    assert ranges_of(stage, mirror.name)[0][0]["url"].startswith(f"{mirror}/crawl-data/")
+
+
 def test_records_that_an_index_names_twice_are_read_once_and_counted(tmp_path):
     lines = [line.text for line in invented_lines() if line.subset == "warc"]
     write_zipnum(tmp_path / "mirror", CRAWL, sorted([*lines, *lines[:30]]), lines_per_member=10)

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from published_stages import publish_stage, publish_tables
 
-from pipeline_lib.extract.parameters import ExtractParameters
 from pipeline_lib.crawl.fetching import FetchParameters
+from pipeline_lib.extract.parameters import ExtractParameters
 from pipeline_lib.extract.stage import extract_part
 from storage.manifests import Part, PartRecord, PublishedStage
 from storage.schemas import SOURCES
