@@ -1,24 +1,26 @@
 """WARC files as records: every record of a file comes out, whole or with the reason why it is not.
 
-fastwarc reads the records. The gzip members around them are inflated here, because fastwarc ends without a word at an
-empty member and cannot go on after a damaged one: here a flipped bit costs one record, and every record knows its
-place. Plain, lz4 and zstd files go to fastwarc as they are; in them nothing can be found again after a damaged place.
+fastwarc reads the records. What is around them is taken apart here, because fastwarc ends without a word at an empty
+gzip member, passes over what is no record, and cannot go on after damage. Files are gzip members, zstd or lz4 frames,
+or plain: a flipped bit costs what is compressed with it, which is one record in most files, and every record knows its
+place.
 """
 
 import io
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Literal, Protocol, cast
 
-from fastwarc.stream_io import BrotliReader, ZstdReader
+from fastwarc.stream_io import BrotliReader, Lz4Reader, ZstdReader
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
 DEFAULT_MAX_BODY_BYTES = 32 << 20
 
 _CHUNK_BYTES = 16 << 10  # zlib copies what it did not use: small chunks keep that cheap for files of small records
+_PIECE_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS  # tells zlib to expect a gzip header
 _GZIP_HEADER = b"\x1f\x8b\x08"  # deflate is the only method there is
@@ -29,6 +31,22 @@ _MAX_ENCODINGS = 4
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}\Z")
 _MAX_CHUNK_LINE = 4096
 _LENGTH = re.compile(r"\s*[0-9]{1,18}\s*\Z")
+_VERSION = b"WARC/"
+_MAX_HEADER_BYTES = 64 << 10  # twice what fastwarc reads
+_HEADER_END = re.compile(rb"\r?\n\r?\n")
+_CONTENT_LENGTH = re.compile(rb"^content-length[ \t]*:[ \t]*([0-9]{1,18})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_USUAL_LENGTH = re.compile(rb"\nContent-Length: ([0-9]{1,18})\r\n")  # as nearly all spell it: ten times as fast
+_NEWLINES = b"\r\n"
+_PADDING = b"\x00\r\n"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_LZ4_MAGIC = b"\x04\x22\x4d\x18"
+_SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # after a first byte 0x50..0x5f, in zstd and lz4 alike (RFC 8878, section 3.1.2)
+_DICTIONARY_MAGIC = b"\x5d\x2a\x4d\x18"  # "WARC Zstandard compression 1.0" (IIPC), section 3
+_MAX_DICTIONARY_BYTES = 64 << 20
+_MAX_ZSTD_BLOCK = 128 << 10  # RFC 8878, section 3.1.1.2.4
+_MAX_LZ4_BLOCK = 4 << 20
+
+_Ending = Literal["whole", "cut_off", "no_end"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,8 +54,9 @@ class Record:
     """One WARC record.
 
     Attributes:
-        offset: where it starts in the file, in bytes. Records that share a gzip member cannot be addressed one by one;
-            they count up from where the member starts, so that no two records of a file have the same offset.
+        offset: where it starts in the file, in bytes. Records that share a gzip member, or a zstd or lz4 frame, cannot
+            be addressed one by one; they count up from where the member starts, so that no two records of a file have
+            the same offset.
         length: bytes from here to the next record, or to the end of the file.
         truncated: the crawler cut the page short, and says so.
         status: HTTP status of a response; None for other records and for responses without a readable HTTP header.
@@ -70,9 +89,9 @@ class Record:
 class BrokenRecord:
     """A record, or a stretch of the file where records should be, that cannot be read, and why.
 
-    Reasons: `truncated_record` (the file ends inside it), `bad_compression` (damaged gzip member), `bad_warc_header`,
-    `body_too_large`, `not_a_record` (no WARC record there at all), `shares_gzip_member` (more records in one gzip
-    member than it has bytes, so that they cannot be told apart).
+    Reasons: `truncated_record` (the file ends inside it), `bad_compression` (damaged gzip member, or zstd or lz4
+    frame), `bad_warc_header`, `body_too_large`, `not_a_record` (no WARC record there at all), `shares_gzip_member`
+    (more records in one member or frame than it has bytes, so that they cannot be told apart).
     """
 
     record_type: str
@@ -101,8 +120,13 @@ def read_records(stream: BinaryIO, max_body_bytes: int = DEFAULT_MAX_BODY_BYTES)
             content is a `BrokenRecord`.
     """
     source = _Source(stream)
-    compressed = source.peek(2) == _GZIP_MAGIC
-    found = _gzip_records(source, max_body_bytes) if compressed else _plain_records(source, max_body_bytes)
+    head = source.peek(4)
+    if head.startswith(_GZIP_MAGIC):
+        found = _gzip_records(source, max_body_bytes)
+    elif head in (_ZSTD_MAGIC, _LZ4_MAGIC) or _is_skippable(head):
+        found = _framed_records(source, max_body_bytes)
+    else:
+        found = _plain_records(source, max_body_bytes)
     last: Record | BrokenRecord | None = None
     try:
         for record in found:
@@ -187,12 +211,27 @@ class _Source:
         self.position -= len(chunk)
 
     def peek(self, size: int) -> bytes:
-        """The next `size` bytes, or fewer at the end of the file; they stay to be read."""
+        """The next `size` bytes, or fewer at the end of the file; they stay to be read, also where the stream fails."""
         found = b""
-        while len(found) < size and (chunk := self.read(max(size - len(found), _CHUNK_BYTES))):
-            found += chunk
-        self.give_back(found)
+        try:
+            while len(found) < size and (chunk := self.read(max(size - len(found), _CHUNK_BYTES))):
+                found += chunk
+        finally:
+            self.give_back(found)
         return found[:size]
+
+    def at_hand(self) -> bytes:
+        """Some of the next bytes, as many as can be had without waiting for more than one; they stay to be read."""
+        self.peek(1)
+        return self._kept
+
+    def exactly(self, size: int) -> bytes:
+        """The next `size` bytes, fewer only at the end of the file."""
+        parts: list[bytes] = []
+        while size and (part := self.read(size)):
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
 
     def tell(self) -> int:
         return self.position
@@ -234,6 +273,7 @@ class _Member:
                 unused = self._inflater.unused_data
                 self._source.give_back(unused)
                 self._fed[-1] = self._fed[-1][: len(self._fed[-1]) - len(unused)]
+                self._tail = b""  # zlib may name there, too, what it names unused
                 self._ended = True
             if inflated:
                 self.size += len(inflated)
@@ -330,43 +370,353 @@ def _inflated_start(window: bytes) -> bytes | None:
         return None
 
 
-def _plain_records(source: _Source, max_body_bytes: int) -> Iterator[Record | BrokenRecord]:
-    held: Record | BrokenRecord | None = None
-    for found in _parse(source, source, max_body_bytes):
+def _framed_records(source: _Source, max_body_bytes: int) -> Iterator[Record | BrokenRecord]:
+    """Records of a file of zstd or lz4 frames, each with one record or with many."""
+    dictionary: bytes | None = None
+    while head := source.peek(4):
+        source.settled = start = source.position
+        if _is_skippable(head):
+            content = _skippable_content(source)
+            if content is None:
+                yield _broken("truncated_record", offset=start)
+            elif head == _DICTIONARY_MAGIC:
+                dictionary = _dictionary(content)
+            continue
+        if head not in (_ZSTD_MAGIC, _LZ4_MAGIC):
+            if _skip_to_frame(source):
+                yield _broken("truncated_record" if len(head) < 4 else "not_a_record", offset=start)
+            continue
+        frame = _Frame(source, head, dictionary)
+        held: Record | BrokenRecord | None = None
+        for number, found in enumerate(_parse(frame, source, max_body_bytes)):
+            if held is not None:
+                yield held
+            if number and number >= frame.consumed:
+                found = _broken("shares_gzip_member", found.record_type, found.url)
+            held = replace(found, offset=frame.start + number)
+        frame.drain()
         if held is not None:
+            if frame.failure is not None:
+                held = _broken(frame.failure, held.record_type, held.url, held.offset)
             yield held
-        held = found
-    while source.read(1 << 20):
-        pass
-    if held is not None:
-        # fastwarc takes a header that the end of the file cut off for a whole one
-        cut_off = isinstance(held, BrokenRecord) and held.reason == "bad_warc_header"
-        yield _broken("truncated_record", held.record_type, held.url, held.offset) if cut_off else held
-    elif source.position:
-        yield _broken("not_a_record")
+        elif frame.failure is not None or frame.size:
+            yield _broken(frame.failure or "not_a_record", offset=frame.start)
+        frame.pass_over()
+        if frame.failure is not None:
+            _skip_to_frame(source)
 
 
-def _parse(stream: _Source | _Member, source: _Source, max_body_bytes: int) -> Iterator[Record | BrokenRecord]:
-    """Records of a stretch of WARC text; their offsets count from its start, their lengths are still to be set."""
-    after_last = 0
+class _Frame:
+    """One zstd or lz4 frame, decompressed as it is read. Damage ends it early and is told by `failure`.
+
+    Where it ends in the file, the lengths of its blocks say, damaged or not.
+    """
+
+    def __init__(self, source: _Source, magic: bytes, dictionary: bytes | None) -> None:
+        self.start = source.position
+        self.size = 0
+        self.failure: str | None = None
+        self._source = source
+        self._raw = _FrameBytes(_zstd_pieces(source) if magic == _ZSTD_MAGIC else _lz4_pieces(source))
+        stream = cast(BinaryIO, self._raw)
+        self._reader = ZstdReader(stream, dictionary=dictionary) if magic == _ZSTD_MAGIC else Lz4Reader(stream)
+
+    @property
+    def consumed(self) -> int:
+        """Compressed bytes that were used so far: never more than the frame has."""
+        return self._source.position - self.start
+
+    def read(self, size: int = -1) -> bytes:
+        if self.failure is not None:
+            return b""
+        try:
+            chunk: bytes = self._reader.read(_CHUNK_BYTES if size < 1 else min(size, _CHUNK_BYTES))
+        except BaseException as error:
+            if not isinstance(error, OSError) and not is_rust_panic(error):
+                raise
+            if self._source.error is not None:
+                raise self._source.error from None
+            self.failure = "bad_compression" if self.pass_over() else "truncated_record"
+            return b""
+        if not chunk and self._raw.ending == "cut_off":
+            self.failure = "truncated_record"
+        self.size += len(chunk)
+        return chunk
+
+    def tell(self) -> int:
+        return self.size
+
+    def drain(self) -> None:
+        """Read to the end: only there does the checksum say whether the content is what was written."""
+        while self.read(_CHUNK_BYTES):
+            pass
+
+    def pass_over(self) -> bool:
+        """Go to where the frame ends; whether that is before the file does."""
+        while self._raw.read(_CHUNK_BYTES):
+            pass
+        return self._raw.ending != "cut_off"
+
+
+class _FrameBytes:
+    """The compressed bytes of one frame, no further."""
+
+    def __init__(self, pieces: Generator[bytes, None, _Ending]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+        self.ending: _Ending | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._rest and self.ending is None:
+            try:
+                self._rest = next(self._pieces)
+            except StopIteration as end:
+                self.ending = end.value
+        size = len(self._rest) if size < 0 else size
+        chunk, self._rest = self._rest[:size], self._rest[size:]
+        return chunk
+
+    def tell(self) -> int:
+        return 0
+
+
+def _zstd_pieces(source: _Source) -> Generator[bytes, None, _Ending]:
+    """A zstd frame block by block (RFC 8878, section 3.1.1)."""
+    head = source.exactly(5)
+    if len(head) < 5:
+        return "cut_off"
+    flags = head[4]
+    is_single = flags >> 5 & 1
+    num_bytes = (1 - is_single) + (0, 1, 2, 4)[flags & 3] + (is_single, 2, 4, 8)[flags >> 6]
+    rest = source.exactly(num_bytes)
+    yield head + rest
+    if len(rest) < num_bytes:
+        return "cut_off"
+    while True:
+        header = source.exactly(3)
+        value = int.from_bytes(header, "little")
+        kind, size = value >> 1 & 3, value >> 3
+        if len(header) == 3 and (kind == 3 or size > _MAX_ZSTD_BLOCK):
+            yield header
+            return "no_end"
+        num_bytes = 1 if kind == 1 else size
+        block = source.exactly(num_bytes)
+        yield header + block
+        if len(header) < 3 or len(block) < num_bytes:
+            return "cut_off"
+        if value & 1:
+            break
+    num_bytes = 4 * (flags >> 2 & 1)
+    checksum = source.exactly(num_bytes)
+    yield checksum
+    return "whole" if len(checksum) == num_bytes else "cut_off"
+
+
+def _lz4_pieces(source: _Source) -> Generator[bytes, None, _Ending]:
+    """An lz4 frame block by block (LZ4 Frame Format Description 1.6)."""
+    head = source.exactly(6)
+    if len(head) < 6:
+        return "cut_off"
+    flags = head[4]
+    num_bytes = 1 + 8 * (flags >> 3 & 1) + 4 * (flags & 1)
+    rest = source.exactly(num_bytes)
+    yield head + rest
+    if len(rest) < num_bytes:
+        return "cut_off"
+    while True:
+        header = source.exactly(4)
+        size = int.from_bytes(header, "little") & 0x7FFFFFFF
+        if len(header) == 4 and size > _MAX_LZ4_BLOCK:
+            yield header
+            return "no_end"
+        if len(header) == 4 and header == bytes(4):
+            yield header
+            break
+        num_bytes = size + 4 * (flags >> 4 & 1)
+        block = source.exactly(num_bytes)
+        yield header + block
+        if len(header) < 4 or len(block) < num_bytes:
+            return "cut_off"
+    num_bytes = 4 * (flags >> 2 & 1)
+    checksum = source.exactly(num_bytes)
+    yield checksum
+    return "whole" if len(checksum) == num_bytes else "cut_off"
+
+
+def _is_skippable(head: bytes) -> bool:
+    return head[1:4] == _SKIPPABLE_MAGIC and head[0] >> 4 == 5
+
+
+def _skippable_content(source: _Source) -> bytes | None:
+    """The content of a skippable frame, empty where that is too long to be a dictionary; None: the file ends in it."""
+    head = source.exactly(8)
+    size = int.from_bytes(head[4:], "little")
+    if len(head) < 8:
+        return None
+    if size <= _MAX_DICTIONARY_BYTES:
+        content = source.exactly(size)
+        return content if len(content) == size else None
+    while size and (skipped := source.read(min(size, 1 << 20))):
+        size -= len(skipped)
+    return None if size else b""
+
+
+def _dictionary(content: bytes) -> bytes:
+    """What the frames of a WARC file in zstd were compressed with; that may be compressed itself."""
+    if not content.startswith(_ZSTD_MAGIC):
+        return content
+    try:
+        return cast(bytes, ZstdReader(io.BytesIO(content)).read(_MAX_DICTIONARY_BYTES))
+    except OSError:
+        return b""  # so that every frame is counted as damaged
+
+
+def _skip_to_frame(source: _Source) -> bool:
+    """Go to the next place that looks like a frame, or to the end; whether anything but zero bytes was passed over."""
+    passed_content = False
+    while window := source.peek(2 * _PROBE_BYTES):
+        at_end = len(window) < 2 * _PROBE_BYTES
+        found = [place for magic in (_ZSTD_MAGIC, _LZ4_MAGIC) if (place := window.find(magic)) >= 0]
+        skipped = source.read(min(found) if found else len(window) if at_end else len(window) - 3)
+        passed_content = passed_content or skipped.strip(b"\x00") != b""
+        if found:
+            break
+    return passed_content
+
+
+def _plain_records(source: _Source, max_body_bytes: int) -> Iterator[Record | BrokenRecord]:
+    for found in _parse(source, source, max_body_bytes):
+        source.settled = source.position
+        yield found
+
+
+def _parse(
+    stream: "_Source | _Member | _Frame", source: _Source, max_body_bytes: int
+) -> Iterator[Record | BrokenRecord]:
+    """Records of a stretch of WARC text, and what is between them that is none.
+
+    Their offsets count from its start, their lengths are still to be set.
+
+    Args:
+        source: the file; what its stream raises is no damage.
+    """
+    text = stream if isinstance(stream, _Source) else _Source(cast(BinaryIO, stream))
+    while True:
+        _skip(text, _NEWLINES)
+        start = text.position
+        head = text.peek(len(_VERSION))
+        if not head:
+            return
+        if head != _VERSION:
+            if _skip_to_version(text):
+                is_cut_off = head == _VERSION[: len(head)]
+                yield _broken("truncated_record" if is_cut_off else "not_a_record", offset=start)
+            continue
+        header, header_bytes, length = _header(text)
+        if length is None:
+            at_end = not header_bytes and len(header) < _MAX_HEADER_BYTES
+            yield _broken("truncated_record" if at_end else "bad_warc_header", offset=start)
+            text.read(len(header) if at_end else len(_VERSION))
+            if not at_end:
+                _skip_to_version(text)
+            continue
+        stretch = _Stretch(text, header_bytes + length, stream)
+        found = _read_one(stretch, source, max_body_bytes, start)
+        stretch.drain()
+        if stretch.missing and not (isinstance(found, BrokenRecord) and found.reason == "body_too_large"):
+            found = _broken("truncated_record", found.record_type, found.url, start)
+        yield found
+
+
+def _header(text: _Source) -> tuple[bytes, int, int | None]:
+    """The bytes that a record begins with, how many of them are its header (0: it does not end), and the length of its
+    block (None: it has none)."""
+    header = text.at_hand()
+    end = _header_end(header)
+    if not end:
+        header = text.peek(_MAX_HEADER_BYTES)
+        end = _header_end(header)
+    length = _USUAL_LENGTH.search(header, 0, end) or _CONTENT_LENGTH.search(header, 0, end)
+    return header, end, int(length.group(1)) if length else None
+
+
+def _header_end(text: bytes) -> int:
+    end = text.find(b"\r\n\r\n", 0, _MAX_HEADER_BYTES) + 4
+    if end < 4 or text.find(b"\n\n", 0, end) >= 0:  # some writers end lines with a line feed alone
+        found = _HEADER_END.search(text, 0, _MAX_HEADER_BYTES)
+        end = found.end() if found else 0
+    return end
+
+
+def _skip(text: _Source, what: bytes) -> None:
+    """Pass over bytes that are in `what`."""
+    while window := text.peek(1):
+        if window not in what:
+            return
+        text.read(1)
+
+
+def _skip_to_version(text: _Source) -> bool:
+    """Go to the next line that begins like a record, or to the end; whether anything but padding was passed over."""
+    passed_content = False
+    while window := text.peek(2 * _PROBE_BYTES):
+        found = window.find(b"\n" + _VERSION)
+        at_end = len(window) < 2 * _PROBE_BYTES
+        end = found + 1 if found >= 0 else len(window) if at_end else len(window) - len(_VERSION)
+        skipped = text.read(end)
+        passed_content = passed_content or skipped.strip(_PADDING) != b""
+        if found >= 0:
+            break
+    return passed_content
+
+
+class _Stretch:
+    """One record's bytes, header and block, for fastwarc to read."""
+
+    def __init__(self, text: _Source, num_bytes: int, stream: "_Source | _Member | _Frame") -> None:
+        self._text = text
+        self.missing = num_bytes
+        self._stream = stream
+        self._size = 0
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = self.missing if size < 0 else min(size, self.missing)
+        if not wanted:
+            return b""
+        while True:
+            # a piece at a time: a length that is not true must not become a buffer of that size
+            chunk = self._text.read(min(wanted, _PIECE_BYTES))
+            if chunk or not (isinstance(self._stream, _Member) and self._stream.go_on()):
+                break
+        self.missing -= len(chunk)
+        self._size += len(chunk)
+        return chunk
+
+    def tell(self) -> int:
+        return self._size
+
+    def drain(self) -> None:
+        while self.missing and self.read(_PIECE_BYTES):
+            pass
+
+
+def _read_one(stretch: _Stretch, source: _Source, max_body_bytes: int, offset: int) -> Record | BrokenRecord:
     try:
         archive = ArchiveIterator(
-            cast(BinaryIO, stream),  # all that fastwarc asks of a stream is read and tell
+            cast(BinaryIO, stretch),  # all that fastwarc asks of a stream is read and tell
             parse_http=False,
             quirks_mode=True,
             auto_decode="none",
-            stream_detect=stream is source,
+            stream_detect=False,
         )
         for record in archive:
-            after_last = record.stream_pos + 1
-            yield _read(record, max_body_bytes, stream)
+            return _read(record, max_body_bytes, offset)
     except BaseException as error:
         if not isinstance(error, OSError) and not is_rust_panic(error):
             raise
         if source.error is not None:
             raise source.error from None
-        # fastwarc cannot go on after an error: asked again, it answers with the same one for ever
-        yield _broken("bad_warc_header" if isinstance(error, OSError) else "bad_compression", offset=after_last)
+    return _broken("bad_warc_header", offset=offset)
 
 
 def is_rust_panic(error: BaseException) -> bool:
@@ -377,25 +727,21 @@ def is_rust_panic(error: BaseException) -> bool:
     return type(error).__module__ == "pyo3_runtime" and type(error).__name__ == "PanicException"
 
 
-def _read(record: WarcRecord, max_body_bytes: int, stream: _Source | _Member) -> Record | BrokenRecord:
+def _read(record: WarcRecord, max_body_bytes: int, offset: int) -> Record | BrokenRecord:
     record_type = str(record.record_type)
     url = record.headers.get("WARC-Target-URI")
     if url is not None:
         url = url.strip().removeprefix("<").removesuffix(">")
-    offset = record.stream_pos
     if not _LENGTH.match(record.headers.get("Content-Length") or ""):
         return _broken("bad_warc_header", record_type, url, offset)
     status: int | None = None
     headers: dict[str, str] = {}
-    http_header, body = b"", _read_up_to(record, max_body_bytes + _MAX_HTTP_HEADER_BYTES + 1, stream)
-    is_cut_off = len(body) < min(record.content_length, max_body_bytes + _MAX_HTTP_HEADER_BYTES + 1)
+    http_header, body = b"", _read_up_to(record, max_body_bytes + _MAX_HTTP_HEADER_BYTES + 1)
     if record.record_type == WarcRecordType.response and record.is_http:
         status, headers, num_header_bytes = _read_http_header(body)
         http_header, body = body[:num_header_bytes], body[num_header_bytes:]
     if len(body) > max_body_bytes:
         return _broken("body_too_large", record_type, url, offset)
-    if is_cut_off:
-        return _broken("truncated_record", record_type, url, offset)
     return Record(
         record_type=record_type,
         url=url,
@@ -432,15 +778,12 @@ def _read_http_header(block: bytes) -> tuple[int | None, dict[str, str], int]:
     return record.http_headers.status_code, headers, len(block) - record.content_length
 
 
-def _read_up_to(record: WarcRecord, size: int, stream: _Source | _Member) -> bytes:
+def _read_up_to(record: WarcRecord, size: int) -> bytes:
     missing = min(size, record.content_length)
     parts: list[bytes] = []
-    while missing:
-        part: bytes = record.reader.read(missing)
+    while missing and (part := record.reader.read(missing)):
         parts.append(part)
         missing -= len(part)
-        if not part and not (isinstance(stream, _Member) and stream.go_on()):
-            break
     return b"".join(parts)
 
 

@@ -5,12 +5,13 @@ from collections import Counter
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from crawl_index import CRAWL, IndexHandler, PlainReader, as_server, failure_reason, invented_lines, served
+from crawl_index import CRAWL, IndexHandler, PlainReader, as_server, invented_lines, served
 
 from pipeline_lib.crawl.crawls import UnknownCrawl
 from pipeline_lib.crawl.index_query import IndexQuery
 from pipeline_lib.crawl.index_rows import IndexUnavailable
 from pipeline_lib.crawl.index_server import answers_from_server
+from pipeline_lib.crawl.range_reader import failure_reason
 
 LINES = invented_lines()
 EXAMPLE = IndexQuery(kind="api", domains=("example.com",), mimes=())

@@ -5,10 +5,11 @@ import gzip
 import io
 import os
 import zlib
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
-from fastwarc.stream_io import BrotliWriter, Lz4Writer, ZstdWriter
+from fastwarc.stream_io import BrotliWriter, Lz4Writer, ZstdWriter, zstd_train_dictionary_from_samples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,6 +73,74 @@ def test_offset_and_length_cut_the_record_out_of_the_file():
     content = b"".join(THREE_MEMBERS)
     records = read(content)
     assert [gzip.decompress(content[r.offset : r.offset + r.length]) for r in records] == THREE
+
+
+FRAMES = [Lz4Writer, ZstdWriter]
+
+
+@pytest.mark.parametrize("writer", FRAMES)
+def test_a_record_in_a_frame_of_its_own_can_be_cut_out_of_the_file(writer):
+    frames = [compressed(writer, record) for record in THREE]
+    records = read(b"".join(frames))
+    assert outline(records) == ["request", "response", "response"]
+    assert [record.length for record in records] == [len(frame) for frame in frames]
+    start = records[1].offset
+    assert outline(read(b"".join(frames)[start : start + records[1].length])) == ["response"]
+
+
+@pytest.mark.parametrize("writer", FRAMES)
+def test_a_whole_file_in_one_frame_is_read_and_its_records_have_different_offsets(writer):
+    content = compressed(writer, b"".join(THREE) * 5)
+    records = read(content)
+    assert outline(records) == ["request", "response", "response"] * 5
+    assert len({record.offset for record in records}) == 15
+    assert sum(record.length for record in records) == len(content)
+
+
+@pytest.mark.parametrize("writer", FRAMES)
+def test_frames_after_damage_are_found(writer):
+    first, second, third = (compressed(writer, record) for record in THREE)
+    place = len(second) // 2
+    damaged = second[:place] + bytes([second[place] ^ 0x55]) + second[place + 1 :]
+    records = read(first + damaged + third)
+    assert outline(records)[0] == "request"
+    assert records[-1].url == "http://b.example/"
+    assert outline(read(first + b"lost and found" + third)) == ["request", "not_a_record", "response"]
+    assert outline(read(first + b"\0" * 99 + third)) == ["request", "response"]
+    skippable = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"hello"
+    assert outline(read(skippable + first + skippable + third)) == ["request", "response"]
+
+
+@pytest.mark.parametrize("writer", FRAMES)
+def test_a_file_of_frames_cut_off_anywhere_says_that_a_record_is_truncated(writer):
+    first, second, _ = (compressed(writer, record) for record in THREE)
+    for cut in range(1, len(second)):
+        found = outline(read(first + second[:cut]))
+        assert found == ["request", "truncated_record"], cut
+
+
+@pytest.mark.parametrize("is_compressed", [True, False])
+def test_a_zstd_file_with_a_dictionary_is_read_with_it(is_compressed):
+    pages = [response(f"<html>{number} words and {'more ' * number}</html>".encode()) for number in range(200)]
+    dictionary = bytes(zstd_train_dictionary_from_samples(pages, 4096))
+    first = compressed(
+        lambda stream: ZstdWriter(stream, dictionary=dictionary, compress_dictionary_frame=is_compressed), pages[0]
+    )
+    later = [compressed(lambda stream: ZstdWriter(stream, dictionary=dictionary), page) for page in pages[1:9]]
+    # the writer puts the dictionary before each; in a file it stands once
+    frames = [frame[frame.index(ZSTD_MAGIC, frame_after_dictionary(frame)) :] for frame in later]
+    records = read(first + b"".join(frames))
+    assert outline(records) == ["response"] * 9
+    assert [record.body for record in records] == [
+        page.partition(b"\r\n\r\n")[2].partition(b"\r\n\r\n")[2][:-4] for page in pages[:9]
+    ]
+
+
+def frame_after_dictionary(content):
+    return 8 + int.from_bytes(content[4:8], "little")
+
+
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 @pytest.mark.parametrize("writer", [None, Lz4Writer, ZstdWriter])
@@ -146,6 +215,50 @@ def test_what_is_wrong_between_two_records_is_told_and_passed(between, expected)
     records = read(THREE_MEMBERS[1] + between + THREE_MEMBERS[2], max_body_bytes=1_000_000)
     assert outline(records) == ["response", *expected, "response"]
     assert records[-1].url == "http://b.example/"
+
+
+@pytest.mark.parametrize(
+    ("between", "expected"),
+    [
+        (b"", []),
+        (b"\r\n\n\r\n", []),
+        (b"\0\0\0\n", []),
+        (b"lost and found\r\n", ["not_a_record"]),
+        (b"lost WARC/1.0 and found\r\n", ["not_a_record"]),
+        (b"WARC/1.0\r\nWARC-Type: response\r\n\r\nno length\r\n", ["bad_warc_header"]),
+        (warc_record("response", b"short", length=-5), ["bad_warc_header"]),
+        (b"WARC/1.0\r\n" + b"X: y\r\n" * 40_000, ["bad_warc_header"]),
+        (response(b"x" * 3_000_000), ["body_too_large"]),
+        (warc_record("metadata", b"longer than it says", length=6), ["metadata", "not_a_record"]),
+    ],
+)
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_what_is_no_record_is_counted_where_nothing_separates_records(between, expected, is_compressed):
+    content = THREE[1] + between + THREE[2]
+    records = read(member(content) if is_compressed else content, max_body_bytes=1_000_000)
+    assert outline(records) == ["response", *expected, "response"]
+    assert records[-1].url == "http://b.example/"
+
+
+def test_a_connection_that_fails_leaves_the_records_before_it():
+    error = ConnectionResetError("gone")
+
+    class Failing(io.BytesIO):
+        def read(self, size=-1):
+            if self.tell() >= end:
+                raise error
+            return super().read(min(size, 1_000, end - self.tell()))
+
+    for pieces in (THREE_MEMBERS, THREE):
+        end = len(pieces[0]) + len(pieces[1]) + 50
+        found = []
+        with pytest.raises(ConnectionResetError):  # noqa: PT012 (what came before counts)
+            for record in read_records(Failing(b"".join(pieces))):
+                found.append(record)  # noqa: PERF402
+        assert outline(found) == ["request", "response"]
+        blank_lines = 4 if pieces is THREE else 0  # may or may not have come after the last
+        assert found[0].length == len(pieces[0])
+        assert found[1].length in (len(pieces[1]), len(pieces[1]) - blank_lines)
 
 
 def test_records_that_share_one_gzip_member_are_all_read_and_have_different_offsets():
@@ -296,47 +409,66 @@ def test_any_damage_leaves_records_in_order_with_offsets_of_their_own(members, d
     assert offsets == sorted(set(offsets))
 
 
-# Records of each file as its README counts them. Files that are none of WARC (ARC, lists of paths) have reasons only;
-# where the README says otherwise, its counting library stopped at an error or did not know a type.
+WHOLE = ""
+NO_WARC = "is no WARC file: one stretch without a record"
+# Of each file: how many good records, the reasons of what is broken, and why that is right. The README's counts are
+# those of another library; where they differ, the note says why.
 REAL = {
-    "archivesunleashed+aut/example.warc.gz": 822,
-    "ukwa+webarchive-test-suite/sopa-wikipedia-homepage.warc.gz": 164,
-    "ukwa+webarchive-test-suite/main-page.warc.gz": 151,
-    "chatnoir-eu+chatnoir-resiliparse/clueweb-quirk.warc.gz": 30,
-    "ukwa+webarchive-test-suite/post-blackout.warc.gz": 117,
-    "allenai+dolma/sample-0000.warc.gz": 48,
-    "chatnoir-eu+chatnoir-resiliparse/warcfile.warc.lz4": 50,
-    "chatnoir-eu+chatnoir-resiliparse/warcfile.warc.gz": 50,
-    "commoncrawl+whirlwind-python/whirlwind.warc": 4,
-    "ukwa+webarchive-test-suite/IAH-urls-wget.warc.gz": 36,
-    "ukwa+webarchive-test-suite/IAH-20080430204825-00000-blackbook-truncated.warc.gz": 23,
-    "commoncrawl+whirlwind-python/whirlwind.warc.gz": 4,
-    "webrecorder+warcio/example-iana.org-chunked.warc": 3,
-    "commoncrawl+whirlwind-python/whirlwind.warc.wet": 2,
-    "iipc+jwarc/cc.warc.gz": 1,
-    "webrecorder+warcio/example.warc": 6,
-    "webrecorder+warcio/example.warc.gz": 6,
-    "webrecorder+warcio/example-digest.warc": 4,
-    "webrecorder+warcio/post-test.warc.gz": 6,
-    "webrecorder+warcio/example-trunc.warc": 4,
-    "webrecorder+warcio/example-wget-bad-target-uri.warc.gz": 6,
-    "commoncrawl+whirlwind-python/whirlwind.warc.wet.gz": 2,
-    "facebookresearch+cc_net/sample.warc.txt": 3,
-    "commoncrawl+whirlwind-python/whirlwind.warc.wat": 2,
-    "webrecorder+warcio/example-bad-non-chunked.warc.gz": 6,
-    "webrecorder+warcio/example-bad.warc.gz.bad": 6,
-    "webrecorder+warcio/example-resource.warc.gz": 3,
-    "webrecorder+warcio/example-wrong-chunks.warc.gz": 2,
-    "commoncrawl+whirlwind-python/whirlwind.warc.wat.gz": 2,
-    "chatnoir-eu+chatnoir-resiliparse/block-sized-records.warc.lz4": 3,
-    "chatnoir-eu+chatnoir-resiliparse/block-sized-records.warc.gz": 3,
-    "webrecorder+warcio/example-space-in-target-uri.warc.gz": 2,
-    "chatnoir-eu+chatnoir-resiliparse/clipped.warc.gz": 0,
-    "commoncrawl+whirlwind-python/CC-MAIN-2024-22.warc.paths.gz": 0,
-    "webrecorder+warcio/example-space-in-url.arc": 0,
-    "webrecorder+warcio/example.arc": 0,
-    "webrecorder+warcio/example.arc.gz": 0,
-    "webrecorder+warcio/bad.arc": 0,
+    "archivesunleashed+aut/example.warc.gz": (822, [], WHOLE),
+    "ukwa+webarchive-test-suite/sopa-wikipedia-homepage.warc.gz": (164, [], WHOLE),
+    "ukwa+webarchive-test-suite/main-page.warc.gz": (151, [], WHOLE),
+    "chatnoir-eu+chatnoir-resiliparse/clueweb-quirk.warc.gz": (30, [], "WARC/0.18, line feeds alone; whole"),
+    "ukwa+webarchive-test-suite/post-blackout.warc.gz": (117, [], WHOLE),
+    "allenai+dolma/sample-0000.warc.gz": (48, [], WHOLE),
+    "chatnoir-eu+chatnoir-resiliparse/warcfile.warc.lz4": (50, [], WHOLE),
+    "chatnoir-eu+chatnoir-resiliparse/warcfile.warc.gz": (50, [], WHOLE),
+    "commoncrawl+whirlwind-python/whirlwind.warc": (4, [], WHOLE),
+    "ukwa+webarchive-test-suite/IAH-urls-wget.warc.gz": (36, [], WHOLE),
+    "ukwa+webarchive-test-suite/IAH-20080430204825-00000-blackbook-truncated.warc.gz": (
+        23,
+        [],
+        "its name means the crawl, not the file: the last member is whole, and WARC/0.18",
+    ),
+    "commoncrawl+whirlwind-python/whirlwind.warc.gz": (4, [], WHOLE),
+    "webrecorder+warcio/example-iana.org-chunked.warc": (3, [], WHOLE),
+    "commoncrawl+whirlwind-python/whirlwind.warc.wet": (2, [], WHOLE),
+    "iipc+jwarc/cc.warc.gz": (1, [], WHOLE),
+    "webrecorder+warcio/example.warc": (6, [], WHOLE),
+    "webrecorder+warcio/example.warc.gz": (6, [], WHOLE),
+    "webrecorder+warcio/example-digest.warc": (4, [], WHOLE),
+    "webrecorder+warcio/post-test.warc.gz": (6, [], WHOLE),
+    "webrecorder+warcio/example-trunc.warc": (
+        4,
+        [],
+        "the header of the third record promises two bytes more than its block has, and they are the blank line "
+        "behind it: so the block has its length and the record after it is found; its body does not decode",
+    ),
+    "webrecorder+warcio/example-wget-bad-target-uri.warc.gz": (6, [], "angle brackets around URIs are taken off"),
+    "commoncrawl+whirlwind-python/whirlwind.warc.wet.gz": (2, [], WHOLE),
+    "facebookresearch+cc_net/sample.warc.txt": (
+        3,
+        ["not_a_record"] * 3,
+        "edited by hand: each block is longer than its length says; what is beyond is no record, and not swallowed",
+    ),
+    "commoncrawl+whirlwind-python/whirlwind.warc.wat": (2, [], WHOLE),
+    "webrecorder+warcio/example-bad-non-chunked.warc.gz": (6, [], "all records in one gzip member"),
+    "webrecorder+warcio/example-bad.warc.gz.bad": (6, [], "members of several records; whole"),
+    "webrecorder+warcio/example-resource.warc.gz": (3, [], WHOLE),
+    "webrecorder+warcio/example-wrong-chunks.warc.gz": (2, [], "gzip members that begin in the middle of records"),
+    "commoncrawl+whirlwind-python/whirlwind.warc.wat.gz": (2, [], WHOLE),
+    "chatnoir-eu+chatnoir-resiliparse/block-sized-records.warc.lz4": (3, [], "types nobody knows, but whole"),
+    "chatnoir-eu+chatnoir-resiliparse/block-sized-records.warc.gz": (3, [], "types nobody knows, but whole"),
+    "webrecorder+warcio/example-space-in-target-uri.warc.gz": (2, [], WHOLE),
+    "chatnoir-eu+chatnoir-resiliparse/clipped.warc.gz": (
+        0,
+        ["truncated_record"],
+        "the file ends inside its only record; the README's library gives it out as if it were whole",
+    ),
+    "commoncrawl+whirlwind-python/CC-MAIN-2024-22.warc.paths.gz": (0, ["not_a_record"], NO_WARC),
+    "webrecorder+warcio/example-space-in-url.arc": (0, ["not_a_record"], NO_WARC),
+    "webrecorder+warcio/example.arc": (0, ["not_a_record"], NO_WARC),
+    "webrecorder+warcio/example.arc.gz": (0, ["not_a_record"] * 2, "ARC, in two gzip members"),
+    "webrecorder+warcio/bad.arc": (0, ["not_a_record"], NO_WARC),
 }
 
 
@@ -345,10 +477,35 @@ def test_real_files_are_read_to_their_end(name, shared_data):
     path = shared_data / "warc_real" / name
     with path.open("rb") as stream:
         records = list(read_records(stream))
+    num_good, broken, why = REAL[name]
     whole = [record for record in records if isinstance(record, Record)]
-    assert len(whole) == REAL[name]
+    assert len(whole) == num_good, why
+    assert [record.reason for record in records if isinstance(record, BrokenRecord)] == broken, why
     assert sum(record.length for record in records) == path.stat().st_size
-    assert len({record.offset for record in whole}) == len(whole)
-    if not whole:
-        assert {record.reason for record in records} <= {"not_a_record", "truncated_record"}
-        assert records
+    assert len({record.offset for record in records}) == len(records)
+
+
+def test_the_table_has_all_real_files(shared_data):
+    folder = shared_data / "warc_real"
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != "README.md"}
+    assert found == REAL.keys()
+
+
+# Bodies of real responses that cannot be decoded, of each file that has some.
+UNDECODABLE = {"webrecorder+warcio/example-trunc.warc": {"bad_content_encoding": 1}}
+
+
+def test_real_bodies_are_decoded(shared_data):
+    found = {}
+    for name in REAL:
+        reasons = Counter()
+        with (shared_data / "warc_real" / name).open("rb") as stream:
+            for record in read_records(stream):
+                if isinstance(record, Record) and record.status is not None:
+                    try:
+                        decoded_body(record)
+                    except UndecodableBody as error:
+                        reasons[error.reason] += 1
+        if reasons:
+            found[name] = dict(reasons)
+    assert found == UNDECODABLE
