@@ -16,7 +16,8 @@ from crawl_server import FAULTS, STATUS_FAULTS, CrawlServer, closed_port, storm
 from moto.server import ThreadedMotoServer
 
 from pipeline_lib.crawl.fetching import FetchParameters, open_range
-from pipeline_lib.crawl.remote import FetchFailed, Remote, retry_after, user_agent
+from pipeline_lib.crawl.places import retry_after, user_agent
+from pipeline_lib.crawl.remote import FetchFailed, Remote
 
 CONTENT = random.Random(1).randbytes(150_000)
 KEY = "crawl-data/a+b c~é.warc.gz"
