@@ -566,8 +566,8 @@ def _dictionary(content: bytes) -> bytes:
     if not content.startswith(_ZSTD_MAGIC):
         return content
     try:
-        return cast(bytes, ZstdReader(io.BytesIO(content)).read(_MAX_DICTIONARY_BYTES))
-    except OSError:
+        return _decode_zstd(content, _MAX_DICTIONARY_BYTES, False)
+    except UndecodableBody:
         return b""  # so that every frame is counted as damaged
 
 
@@ -872,10 +872,11 @@ def _reader_decoder(
     return decode
 
 
+_decode_zstd = _reader_decoder(ZstdReader)
 _DECODERS: Mapping[str, Callable[[bytes, int, bool], bytes]] = {
     "gzip": _gunzip,
     "x-gzip": _gunzip,
     "deflate": _inflate_deflate,
     "br": _reader_decoder(BrotliReader),
-    "zstd": _reader_decoder(ZstdReader),
+    "zstd": _decode_zstd,
 }

@@ -113,8 +113,9 @@ def extract_files(
     pages together, the same under `rejected/` for what was not extracted, and `summary.json`.
 
     The tables have the schemas of documents and rejected records, in the order of the source, and are the same for any
-    number of workers. A page has as URL its canonical link, else the address that it wants to be shared as, else its
-    path below the folder that all files have in common: never a path of this machine.
+    number of workers. Files are called by their path from `crawl-data/` on, else by that below the folder that all have
+    in common, as in a run. A page has as URL its canonical link, else the address that it wants to be shared as, else
+    that name.
 
     Args:
         workers: processes that read pages.

@@ -13,14 +13,15 @@ _MAX_TAG_CHARS = 4_096
 _MAX_ATTRIBUTES = 50
 _MAX_TAGS = 2_000
 
+# `(?i:` behind the `<`, and not for all of it: so the search goes from one `<` to the next
 _OPENING = re.compile(
-    r"<(?:(!--)|(script|style|title|textarea|template|xmp|iframe|noembed|noframes)\b|(meta|link)(?=[\s/])|(body)\b)",
-    re.IGNORECASE,
+    r"<(?i:(!--)|(script|style|title|textarea|template|xmp|iframe|noembed|noframes)\b|(meta|link)(?=[\s/])|(body)\b)"
 )
 _CLOSING = {
-    name: re.compile(rf"</{name}\b", re.IGNORECASE)
+    name: re.compile(rf"</(?i:{name})\b")
     for name in ("script", "style", "title", "textarea", "template", "xmp", "iframe", "noembed", "noframes")
 }
+_WHOLE_TAG = re.compile(r"(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
 _ATTRIBUTE = re.compile(r"[\s/]*([^\s/>=]+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']*)))?")
 
 
@@ -33,8 +34,14 @@ class HeadTag:
     attributes: dict[str, str]
 
 
-def head_tags(page: str) -> list[HeadTag]:
-    """The `meta` and `link` tags of the page's head, in order."""
+def head_tags(page: str, words: tuple[str, ...] = ()) -> list[HeadTag]:
+    """The `meta` and `link` tags of the page's head, in order.
+
+    Args:
+        words: only tags that have one of these in them, in any case; none named: all. Most tags of a head are about
+            something else, and taking them apart is nine tenths of the work.
+    """
+    wanted = tuple(word.lower() for word in words)
     end = min(len(page), _MAX_HEAD_CHARS)
     found: list[HeadTag] = []
     position = 0
@@ -54,10 +61,20 @@ def head_tags(page: str) -> list[HeadTag]:
             if closing is None:
                 break
             position = closing.end()
+        elif (
+            wanted
+            and (whole := _WHOLE_TAG.match(page, position, min(end, position + _MAX_TAG_CHARS)))
+            and not _has_any(whole.group().lower(), wanted)
+        ):
+            position = whole.end()
         else:
             attributes, position = _attributes(page, position, min(end, position + _MAX_TAG_CHARS))
             found.append(HeadTag(name=tag.lower(), attributes=attributes))
     return found
+
+
+def _has_any(text: str, words: tuple[str, ...]) -> bool:
+    return any(word in text for word in words)  # five searches, and faster than one for a pattern in any case
 
 
 def _attributes(page: str, position: int, end: int) -> tuple[dict[str, str], int]:

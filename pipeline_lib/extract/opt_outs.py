@@ -128,6 +128,11 @@ def meta_opt_out(tags: Sequence[HeadTag], parameters: OptOutParameters) -> OptOu
     return "opt_out_tdm_meta" if reserved else None
 
 
+def meta_words(parameters: OptOutParameters) -> tuple[str, ...]:
+    """What stands in every `meta` tag that may opt out."""
+    return (_ROBOTS, _TDM, *parameters.agents)
+
+
 def domain_opt_out(host: str, parameters: OptOutParameters) -> OptOut | None:
     """Whether a host (lower case, as of `host_of`) or a domain above it is on the user's list.
 

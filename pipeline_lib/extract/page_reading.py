@@ -15,12 +15,13 @@ from pipeline_lib.extract.head_tags import HeadTag, head_tags
 from pipeline_lib.extract.language import identify
 from pipeline_lib.extract.main_text import UnreadablePage, main_text
 from pipeline_lib.extract.normalize import normalize, single_line
-from pipeline_lib.extract.opt_outs import meta_opt_out
+from pipeline_lib.extract.opt_outs import meta_opt_out, meta_words
 from pipeline_lib.extract.page_frames import Page, PageAnswer
 from pipeline_lib.extract.parameters import ExtractParameters
 
 _MAX_TITLE_CHARS = 1_000
 _MAX_URL_CHARS = 4_096
+_ADDRESS_WORDS = ("canonical", "og:url")  # in the tags that `own_address` looks for
 
 
 def read_page(page: Page, parameters: ExtractParameters) -> PageAnswer:
@@ -45,7 +46,7 @@ def _read_html(page: Page, parameters: ExtractParameters) -> PageAnswer:
     if len(body) > parameters.max_page_bytes:
         raise _NoText("page_too_large")
     decoded = _checked(decode(body, page.headers.get("content-type", "")), len(body))
-    tags = head_tags(decoded.text)
+    tags = head_tags(decoded.text, (*meta_words(parameters.opt_outs), *_ADDRESS_WORDS))
     opted_out = meta_opt_out(tags, parameters.opt_outs)
     if opted_out is not None:
         raise _NoText(opted_out, len(body))

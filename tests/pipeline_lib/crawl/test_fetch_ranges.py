@@ -106,12 +106,14 @@ def selection(url):
 def fetch_selection(store, rows, parameters):
     """Run the fetch stage on a selection of one part; the published stage."""
     part = "part-00000"
-    tables = {part: {"ranges": (pa.Table.from_pylist(rows, schema=SOURCES), SOURCES)}}
+    server = rows[0]["url"].removesuffix(f"/{rows[0]['warc_path']}")
+    listed = [{**each, "url": each["warc_path"]} for each in rows]
+    tables = {part: {"ranges": (pa.Table.from_pylist(listed, schema=SOURCES), SOURCES)}}
     selected = publish_tables(store, "select", tables)
     return publish_stage(
         store,
         "fetch",
-        [Part(name=part)],
+        [Part(name=part, source={"ranges": part, "base_url": server})],
         lambda part, output: fetch_part(part, {"select": selected}, output, parameters),
     )
 

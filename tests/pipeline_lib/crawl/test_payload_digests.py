@@ -22,6 +22,7 @@ def record(body=PAGE, headers=None, **changes):
         "offset": 0,
         "length": 0,
         "payload_type": None,
+        "content_type": None,
         "truncated": False,
         "status": 200,
         "headers": headers or {},

@@ -48,3 +48,33 @@ def extract(tmp_path) -> Callable[..., tuple[PartRecord, PublishedStage]]:
         return stage.manifest.parts[0], stage
 
     return run
+
+
+@pytest.fixture
+def extract_sources(tmp_path) -> Callable[..., tuple[PartRecord, PublishedStage]]:
+    """`extract_sources(rows, **parameters)`: the same of any rows of the table of sources, of which defaults fill in
+    what they do not say."""
+
+    def run(rows, **parameters):
+        store = Store(str(tmp_path / "store"))
+        defaults = {
+            "kind": "warc",
+            "warc_path": WARC_PATH,
+            "position": 0,
+            "offset": 0,
+            "length": -1,
+            "wanted": None,
+            "bytes": -1,
+            "fingerprint": "x",
+        }
+        table = pa.Table.from_pylist([{**defaults, **row} for row in rows], SOURCES)
+        inputs = {"fetch": publish_tables(store, "fetch", {PART: {"sources": (table, SOURCES)}})}
+        stage = publish_stage(
+            store,
+            "extract",
+            [Part(name=PART)],
+            lambda part, output: extract_part(part, inputs, output, ExtractParameters(**parameters)),
+        )
+        return stage.manifest.parts[0], stage
+
+    return run
