@@ -24,8 +24,8 @@ def extract(tmp_path) -> Callable[..., tuple[PartRecord, PublishedStage]]:
     def run(path: Path, **parameters):
         store = Store(str(tmp_path / "store"))
         source = {
-            **{"kind": "warc", "warc_path": WARC_PATH, "url": str(path), "position": 0, "offset": 0, "length": -1},
-            **{"wanted": None, "bytes": path.stat().st_size, "fingerprint": "x"},
+            "kind": "warc", "warc_path": WARC_PATH, "url": str(path), "position": 0, "offset": 0, "length": -1,
+            "wanted": None, "bytes": path.stat().st_size, "fingerprint": "x",
         }
         tables = {"sources": (pa.Table.from_pylist([source], SOURCES), SOURCES)}
         inputs = {"fetch": publish_tables(store, "fetch", {PART: tables})}
