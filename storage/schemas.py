@@ -54,12 +54,13 @@ LOST_SOURCES = _schema(
 # One row a page whose main text was read, in the order of its WARC file. Written once; nothing copies the text after.
 DOCUMENTS = _schema(
     "documents",
-    1,
+    2,
     [
         _field("doc_id", pa.string()),
         _field("url", pa.large_string()),
         _field("host", pa.large_string()),
         _field("fetched_at", pa.timestamp("ms", tz="UTC"), nullable=True),
+        _field("published_at", pa.string(), nullable=True),  # ISO 8601, where the page states one
         _field("warc_path", pa.large_string()),
         _field("warc_offset", pa.int64()),
         _field("warc_length", pa.int64()),
@@ -156,7 +157,7 @@ CLUSTERS = _schema(
 # The corpus that leaves the house: final text, one file a part and split.
 CORPUS = _schema(
     "corpus",
-    1,
+    2,
     [*DOCUMENTS, _field("cluster_id", pa.string()), _field("num_edits", pa.int32())],
 )
 

@@ -123,6 +123,7 @@ def document_row(candidate: Candidate, answer: PageAnswer) -> dict[str, Any]:
         "url": url,
         "host": host_of(url),
         "fetched_at": candidate.fetched_at,
+        "published_at": answer.published_at,
         "warc_path": candidate.warc_path,
         "warc_offset": candidate.offset,
         "warc_length": candidate.length,

@@ -90,7 +90,8 @@ for _kind, _closed, _passed in (
     (_ROW, _bits(_ROW), _bits(_BLOCK, _AREA, _P, _LI, _LIST, _DT, _DL, _CELL)),
     (_ROWS, _bits(_ROWS), _bits(_BLOCK, _AREA, _P, _LI, _LIST, _DT, _DL, _CELL, _ROW)),
 ):
-    _CLOSES[_kind], _STOPS[_kind] = _closed, _SPECIAL & ~_closed & ~_passed
+    # HTML inside a drawing or formula ends nothing outside of it
+    _CLOSES[_kind], _STOPS[_kind] = _closed, _SPECIAL & ~_closed & ~_passed | _bits(_FOREIGN)
 # What ends an SVG drawing or a formula that is still open, if it is not in a place there that takes HTML.
 _BREAKOUT = _bits(_VOID, _HEAD_BODY, _FORMATTING, _BLOCK, _P, _LI, _LIST, _DT, _DL, _TABLE, _PHRASE)
 
@@ -180,7 +181,7 @@ def _scan(page: npt.NDArray[np.uint8]) -> Any:
         first = page[i] | 32 if i < size else 0
         if not 97 <= first <= 122:
             if not closing and i + 2 < size and page[i] == 33 and page[i + 1] == 45 and page[i + 2] == 45:
-                i = _comment_end(page, i + 3)
+                i = comment_end(page, i + 3)
                 text_start = i
             elif closing or (i < size and (page[i] == 33 or page[i] == 63)):  # ! ?
                 while i < size and page[i] != 62:
@@ -209,7 +210,7 @@ def _scan(page: npt.NDArray[np.uint8]) -> Any:
         if kind in (_ONCE, _HEAD_BODY):  # there is one of each, whatever the page says
             continue
         if closing:
-            _close(name, kind, stack, num_open, active, state)
+            _close(name, kind, foreign < 0, stack, num_open, active, state)
             continue
         if (foreign >= 0 or kind == _FOREIGN) and page[i - 2] == 47:  # only there does "/>" close an element
             continue
@@ -221,7 +222,7 @@ def _scan(page: npt.NDArray[np.uint8]) -> Any:
         if kind in (_VOID, _EMPTY):
             continue
         if kind == _RAW:
-            i = _raw_end(page, i, name_start, name_end)
+            i = raw_end(page, i, name_start, name_end)
             text_start = i
             continue
         if kind == _OPTION:
@@ -356,7 +357,9 @@ def _close_before(kind: int, stack: Ints, num_open: Ints, active: Ints, state: I
 
 
 @njit(nogil=True, cache=True)
-def _close(name: int, kind: int, stack: Ints, num_open: Ints, active: Ints, state: Ints) -> None:
+def _close(
+    name: int, kind: int, in_html: bool, stack: Ints, num_open: Ints, active: Ints, state: Ints
+) -> None:
     """Follow a closing tag."""
     if kind == _FORMATTING:
         for k in range(state[_NUM_ACTIVE] - 1, -1, -1):
@@ -377,6 +380,8 @@ def _close(name: int, kind: int, stack: Ints, num_open: Ints, active: Ints, stat
                 _remove_open(k, stack, num_open, state)
             elif not passed_special or (1 << kind) & _SPECIAL:
                 _pop_to(k, stack, num_open, active, state)
+            return
+        if in_html and stack[1, k] == _FOREIGN:  # HTML inside a drawing or formula closes nothing outside of it
             return
         if (1 << stack[1, k]) & _SPECIAL:
             passed_special = True
@@ -425,7 +430,7 @@ def _attributes(page: npt.NDArray[np.uint8], i: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _comment_end(page: npt.NDArray[np.uint8], i: int) -> int:
+def comment_end(page: npt.NDArray[np.uint8], i: int) -> int:
     """After the `>` that ends the comment whose text starts at `i`: `>` and `->` at once, else `-->` or `--!>`."""
     size = len(page)
     if i < size and page[i] == 62:
@@ -443,7 +448,7 @@ def _comment_end(page: npt.NDArray[np.uint8], i: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _raw_end(page: npt.NDArray[np.uint8], i: int, name_start: int, name_end: int) -> int:
+def raw_end(page: npt.NDArray[np.uint8], i: int, name_start: int, name_end: int) -> int:
     """Where the closing tag of an element that holds only text begins."""
     size = len(page)
     length = name_end - name_start

@@ -59,6 +59,7 @@ def _read_html(page: Page, parameters: ExtractParameters) -> PageAnswer:
         answer,
         title=single_line(found.title, _MAX_TITLE_CHARS),
         extractor=found.extractor,
+        published_at=found.published_at,
         url=own_address(tags) if page.kind == "html_file" else None,
     )
 

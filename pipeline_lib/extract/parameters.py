@@ -1,11 +1,11 @@
 """How pages are read: the parameters of the extract stage."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from pipeline_lib.extract.opt_outs import OptOutParameters
 
-Extractor = Literal["hybrid", "resiliparse", "trafilatura"]
+Extractor = Literal["hybrid", "resiliparse", "trafilatura", "union"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class ExtractParameters:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     extractor: Extractor = "hybrid"
-    min_main_ratio: float = 0.1
+    min_main_ratio: float = 0.02
     max_body_bytes: int = 32 << 20
     max_page_bytes: int = 5 << 20
     max_depth: int | None = 512
@@ -56,8 +56,8 @@ class ExtractParameters:
     opt_outs: OptOutParameters = field(default_factory=OptOutParameters)
 
     def __post_init__(self) -> None:
-        if self.extractor not in ("hybrid", "resiliparse", "trafilatura"):
-            raise ValueError(f"extractor={self.extractor!r}: expected hybrid, resiliparse or trafilatura")
+        if self.extractor not in get_args(Extractor):
+            raise ValueError(f"extractor={self.extractor!r}: expected {', '.join(get_args(Extractor))}")
         if not 0.0 <= self.min_main_ratio <= 1.0:
             raise ValueError(f"min_main_ratio={self.min_main_ratio}: expected a part of the whole, 0 to 1")
         if self.max_depth is not None and self.max_depth >= 1024:
