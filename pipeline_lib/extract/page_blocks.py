@@ -91,7 +91,42 @@ NOTE_KIND, NOTE_START, NOTE_END = range(3)
 NOTE_TITLE, NOTE_META, NOTE_JSON, NOTE_TIME = range(4)
 _MAX_NOTES = 512
 
-AREA_NAMES = ["nav", "header", "footer", "aside", "main", "article", "section", "form", "table", "ul", "ol", "dl", "figure", "blockquote", "address", "details", "dialog", "button", "pre", "li", "td", "th", "dt", "dd", "label", "summary", "figcaption", "h1", "h2", "h3", "h4", "h5", "h6", "noscript"]
+AREA_NAMES = [
+    "nav",
+    "header",
+    "footer",
+    "aside",
+    "main",
+    "article",
+    "section",
+    "form",
+    "table",
+    "ul",
+    "ol",
+    "dl",
+    "figure",
+    "blockquote",
+    "address",
+    "details",
+    "dialog",
+    "button",
+    "pre",
+    "li",
+    "td",
+    "th",
+    "dt",
+    "dd",
+    "label",
+    "summary",
+    "figcaption",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "noscript",
+]
 AREA = {name: number for number, name in enumerate(AREA_NAMES)}
 UNSEEN = 1 << len(AREA)  # in an element that `hidden`, `aria-hidden` or its style keeps out of sight
 _AREA_BITS = np.zeros(len(TAG_NAMES), np.int64)
@@ -117,10 +152,18 @@ _BYTE_KINDS[[33, 46, 63]] = _END
 _BYTE_KINDS[38] = _ENTITY
 
 _P, _BR, _LI, _DT, _DD, _TD, _TH = (TAG[name] for name in ["p", "br", "li", "dt", "dd", "td", "th"])
-_TR, _TABLE, _TBODY, _THEAD, _TFOOT, _CAPTION = (TAG[name] for name in ["tr", "table", "tbody", "thead", "tfoot", "caption"])
-_A, _PRE, _LISTING, _XMP, _FORM, _SVG, _MATH = (TAG[name] for name in ["a", "pre", "listing", "xmp", "form", "svg", "math"])
-_SELECT, _OPTION, _OPTGROUP, _INPUT, _TEXTAREA = (TAG[name] for name in ["select", "option", "optgroup", "input", "textarea"])
-_HTML, _HEAD, _BODY, _TITLE, _META, _SCRIPT = (TAG[name] for name in ["html", "head", "body", "title", "meta", "script"])
+_TR, _TABLE, _TBODY, _THEAD, _TFOOT, _CAPTION = (
+    TAG[name] for name in ["tr", "table", "tbody", "thead", "tfoot", "caption"]
+)
+_A, _PRE, _LISTING, _XMP, _FORM, _SVG, _MATH = (
+    TAG[name] for name in ["a", "pre", "listing", "xmp", "form", "svg", "math"]
+)
+_SELECT, _OPTION, _OPTGROUP, _INPUT, _TEXTAREA = (
+    TAG[name] for name in ["select", "option", "optgroup", "input", "textarea"]
+)
+_HTML, _HEAD, _BODY, _TITLE, _META, _SCRIPT = (
+    TAG[name] for name in ["html", "head", "body", "title", "meta", "script"]
+)
 _TIME, _DIV, _ADDRESS, _H1, _H6, _BUTTON = (TAG[name] for name in ["time", "div", "address", "h1", "h6", "button"])
 
 _CLASS, _ID, _ROLE, _ITEMPROP = (name_hash(name) for name in (b"class", b"id", b"role", b"itemprop"))
@@ -352,7 +395,12 @@ def _imply(tag: int, flags: int, stack: Ints, num_open: Ints, state: Ints) -> No
             other = stack[1, k]
             if other == _TABLE:
                 break
-            if other == _TD or other == _TH or (tag != _TD and tag != _TH and other == _TR) or ((tag == _TBODY or tag == _THEAD or tag == _TFOOT) and _is_row_group(other)):
+            if (
+                other == _TD
+                or other == _TH
+                or (tag != _TD and tag != _TH and other == _TR)
+                or ((tag == _TBODY or tag == _THEAD or tag == _TFOOT) and _is_row_group(other))
+            ):
                 found = k
         if found > 0:
             _pop_to(found, stack, num_open, state)
@@ -405,7 +453,11 @@ def _open_at(tag: int, flags: int, stack: Ints, num_open: Ints, state: Ints) -> 
         if in_table:
             if other == _TABLE:
                 return 0
-        elif other_flags & SCOPE or (tag == _LI and other_flags & LIST) or (not flags & (BLOCK | HIDDEN) and other_flags & BLOCK):
+        elif (
+            other_flags & SCOPE
+            or (tag == _LI and other_flags & LIST)
+            or (not flags & (BLOCK | HIDDEN) and other_flags & BLOCK)
+        ):
             return 0
     return 0
 

@@ -20,7 +20,28 @@ _MAX_NODES = 2_000
 _MAX_ATTRIBUTE_BYTES = 2_000
 _ATTRIBUTE = re.compile(r"""([a-zA-Z][\w:.-]*)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
 _META_NAMES = frozenset(
-    ["article:published_time", "datepublished", "date", "dc.date", "dc.date.issued", "dcterms.date", "dcterms.created", "dcterms.issued", "dc.date.created", "parsely-pub-date", "sailthru.date", "publish_date", "publication_date", "pubdate", "citation_publication_date", "citation_date", "og:article:published_time", "og:published_time", "article.published", "publishdate"]
+    [
+        "article:published_time",
+        "datepublished",
+        "date",
+        "dc.date",
+        "dc.date.issued",
+        "dcterms.date",
+        "dcterms.created",
+        "dcterms.issued",
+        "dc.date.created",
+        "parsely-pub-date",
+        "sailthru.date",
+        "publish_date",
+        "publication_date",
+        "pubdate",
+        "citation_publication_date",
+        "citation_date",
+        "og:article:published_time",
+        "og:published_time",
+        "article.published",
+        "publishdate",
+    ]
 )
 _ARTICLES = ("article", "posting", "report", "recipe", "review")  # parts of names of schema.org's types
 _DATE = re.compile(
