@@ -276,6 +276,7 @@ class Budget:
             self._fail(fault, position, "")
         if position - self._reached >= _PROGRESS_BYTES:
             self._attempts = 0
+        if not self._attempts:  # the time before is the reader's, and that of bytes that came
             self._began = self._clock()
             self._reached = position
         self._attempts += 1

@@ -55,6 +55,7 @@ def test_a_storm_changes_no_byte_of_the_corpus_and_the_rate_is_kept(gristmill, s
     assert len(asked) <= 1 + RATE * (asked[-1].at - asked[0].at + 0.25)
 
 
+@pytest.mark.slow
 def test_a_lost_file_is_counted_and_the_next_run_makes_it_good(gristmill, served, tiny_crawl, calm, tmp_path):
     with CrawlServer(
         served, is_faulty=lambda method, path: method == "GET" and path.endswith("00001.warc.gz")

@@ -179,6 +179,14 @@ def test_attempts_count_from_the_last_progress(server, quick):
         assert stream.read() == CONTENT
 
 
+def test_a_reader_may_take_longer_than_the_budget(server, quick):
+    with Remote(quick(give_up_seconds=0.3, block_bytes=30_000)).open(address(server)) as stream:
+        begun = stream.read(10)
+        time.sleep(0.4)
+        server.script("503")
+        assert begun + stream.read() == CONTENT
+
+
 def test_seconds_are_a_budget_too(server, quick):
     server.retry_after = "30"
     server.script(*["503"] * 3)
