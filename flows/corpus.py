@@ -73,6 +73,7 @@ def fetch(session: Session, recipe: Recipe) -> Stages:
             # what the files are, not where: a copy elsewhere gives the same corpus
             identity={each.warc_path: [each.num_bytes, each.fingerprint] for each in files},
             inputs=dict(stages),
+            libraries=("fastwarc",),
         ),
     )
     return stages

@@ -38,6 +38,7 @@ from pipeline_lib.report.parameters import ReportParameters
 from pipeline_lib.tokenizer.parameters import TokenizerParameters
 from pipeline_lib.tokens.parameters import TokenParameters
 from storage.digests import value_digest
+from storage.parameters import shaping_parameters
 
 Goal = Literal["corpus", "tokens", "model"]
 
@@ -153,8 +154,9 @@ class Recipe(BaseModel):
     report: ReportParameters = ReportParameters()
 
     def digest(self) -> str:
-        """SHA-256 of all that shapes the run: the recipe without its name and description."""
-        return value_digest(self.model_dump(mode="json", exclude={"name", "description"}))
+        """SHA-256 of all that shapes the run: the recipe without its name and description, and without manners."""
+        content = self.model_dump(mode="json", exclude={"name", "description"})
+        return value_digest({**content, "fetch": shaping_parameters(self.fetch)})
 
 
 def builtin_recipes() -> dict[str, str]:

@@ -33,11 +33,9 @@ def measure_volumes(inputs: Mapping[str, PublishedStage]) -> dict[str, Volume]:
     volumes: dict[str, Volume] = {}
     if "fetch" in inputs:
         sizes = [
-            num_bytes
+            row["bytes"] if row["length"] < 0 else row["length"]
             for record in inputs["fetch"].manifest.files("sources")
-            for num_bytes in inputs["fetch"]
-            .read("sources", record.part, SOURCES, columns=["bytes"])["bytes"]
-            .to_pylist()
+            for row in inputs["fetch"].read("sources", record.part, SOURCES, columns=["length", "bytes"]).to_pylist()
         ]
         if all(num_bytes >= 0 for num_bytes in sizes):  # below 0: a server did not say
             volumes["fetch"] = Volume(bytes_in=sum(sizes), bytes_out=sum(sizes))

@@ -82,6 +82,7 @@ def document_row(number: int = 0, **changes: Any) -> Row:
         "url": f"https://site.example/{number}",
         "host": "site.example",
         "fetched_at": None,
+        "published_at": None,
         "warc_path": WARC_PATH,
         "warc_offset": number,
         "warc_length": 10,
