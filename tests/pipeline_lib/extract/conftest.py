@@ -55,8 +55,14 @@ def extract_sources(tmp_path) -> Callable[..., tuple[PartRecord, PublishedStage]
     def run(rows, **parameters):
         store = Store(str(tmp_path / "store"))
         defaults = {
-            "kind": "warc", "warc_path": WARC_PATH, "position": 0, "offset": 0, "length": -1, "wanted": None,
-            "bytes": -1, "fingerprint": "x",
+            "kind": "warc",
+            "warc_path": WARC_PATH,
+            "position": 0,
+            "offset": 0,
+            "length": -1,
+            "wanted": None,
+            "bytes": -1,
+            "fingerprint": "x",
         }
         table = pa.Table.from_pylist([{**defaults, **row} for row in rows], SOURCES)
         inputs = {"fetch": publish_tables(store, "fetch", {PART: {"sources": (table, SOURCES)}})}
