@@ -24,6 +24,13 @@ NESTED = b"<div>" * 200_000
 BIG = b"<html><body>" + b"<p>Wheat, <b>rye</b> and <i>barley</i> are ground here, day and night.</p>" * 40_000
 
 
+@pytest.fixture(scope="module")
+def workers():
+    """One page worker with the defaults, for tests that need no other: it takes seconds to start."""
+    with PageWorkers(ExtractParameters()) as started:
+        yield started
+
+
 def page(number=0, body=None, **options):
     body = f"<html><title>Page {number}</title><p>{TEXT} {number}</p></html>".encode() if body is None else body
     return Page(kind="response", body=body, mime="text/html", **options)
@@ -55,10 +62,9 @@ def test_answers_are_those_of_reading_in_process_in_order_for_any_number_of_work
             assert read_all(workers, pages[-3:]) == expected[-3:]
 
 
-def test_items_without_a_page_keep_their_place():
+def test_items_without_a_page_keep_their_place(workers):
     items = [("a", None), ("b", page(1)), ("c", None), ("d", page(2)), ("e", None)]
-    with PageWorkers(ExtractParameters()) as workers:
-        answers = list(workers.answers(items))
+    answers = list(workers.answers(items))
     assert [tag for tag, _ in answers] == list("abcde")
     assert [answer.title if answer else None for _, answer in answers] == [None, "Page 1", None, "Page 2", None]
 
@@ -71,16 +77,11 @@ def test_elements_nested_200_000_deep_cost_one_page():
     assert reasons == [None] * 3 + ["over_time_budget"] + [None] * 3
 
 
-def test_the_check_before_parsing_spares_the_worker():
-    with PageWorkers(ExtractParameters()) as workers:
-        [first] = read_all(workers, [page()])
-        before = workers.process_ids()
-        assert [answer.reason for answer in read_all(workers, [page(body=NESTED), page()])] == [
-            "too_deeply_nested",
-            None,
-        ]
-        assert workers.process_ids() == before
-    assert first.reason is None
+def test_the_check_before_parsing_spares_the_worker(workers):
+    read_all(workers, [page()])
+    before = workers.process_ids()
+    assert [answer.reason for answer in read_all(workers, [page(body=NESTED), page()])] == ["too_deeply_nested", None]
+    assert workers.process_ids() == before
 
 
 def test_an_ordinary_page_that_takes_longer_than_a_tiny_budget_is_rejected_alone():
@@ -90,10 +91,9 @@ def test_an_ordinary_page_that_takes_longer_than_a_tiny_budget_is_rejected_alone
     assert reasons == [None, "over_time_budget", None]
 
 
-def test_a_decompression_bomb_is_not_inflated():
-    bomb = page(body=gzip.compress(bytes(200 << 20)), headers={"content-encoding": "gzip"})
-    with PageWorkers(ExtractParameters()) as workers:
-        assert [answer.reason for answer in read_all(workers, [page(), bomb, page()])] == [None, "body_too_large", None]
+def test_a_decompression_bomb_is_not_inflated(workers):
+    bomb = page(body=gzip.compress(bytes(200 << 20), 1), headers={"content-encoding": "gzip"})
+    assert [answer.reason for answer in read_all(workers, [page(), bomb, page()])] == [None, "body_too_large", None]
 
 
 def test_a_page_that_needs_more_memory_than_its_budget_is_rejected_alone():
@@ -104,20 +104,21 @@ def test_a_page_that_needs_more_memory_than_its_budget_is_rejected_alone():
     assert reasons == [None, "over_memory_budget", None]
 
 
-def test_a_worker_killed_from_outside_costs_nothing():
-    parameters = ExtractParameters()
-    expected = [read_page(each, parameters) for each in small_pages(60)]
-    with PageWorkers(parameters) as workers:
+def test_a_worker_killed_from_outside_costs_nothing(workers):
+    expected = [read_page(each, workers.parameters) for each in small_pages(60)]
+    killed = set()
 
-        def items():
-            for number, each in enumerate(small_pages(60)):
-                if number in (20, 40):
-                    for process_id in workers.process_ids():
-                        os.kill(process_id, signal.SIGKILL)
-                yield number, each
+    def items():
+        for number, each in enumerate(small_pages(60)):
+            if number in (20, 40):
+                killed.update(workers.process_ids())
+                for process_id in workers.process_ids():
+                    os.kill(process_id, signal.SIGKILL)
+            yield number, each
 
-        read_all(workers, [page()])
-        assert [answer for _, answer in workers.answers(items())] == expected
+    read_all(workers, [page()])
+    assert [answer for _, answer in workers.answers(items())] == expected
+    assert killed
 
 
 def test_a_page_whose_worker_is_killed_twice_is_given_up():
@@ -145,27 +146,25 @@ def test_a_page_whose_worker_is_killed_twice_is_given_up():
     assert reasons == ["extractor_crashed", None]
 
 
-def test_what_the_source_raises_comes_after_the_answers_before_it():
+def test_what_the_source_raises_comes_after_the_answers_before_it(workers):
     def items():
         yield 0, page(0)
         yield 1, page(1)
         raise ConnectionResetError("gone")
 
     found = []
-    with PageWorkers(ExtractParameters()) as workers:
-        answers = workers.answers(items())
-        with pytest.raises(ConnectionResetError):
-            found.extend(answer.title for _, answer in answers)
-        assert found == ["Page 0", "Page 1"]
-        assert [answer.title for answer in read_all(workers, small_pages(2))] == ["Page 0", "Page 1"]
+    answers = workers.answers(items())
+    with pytest.raises(ConnectionResetError):
+        found.extend(answer.title for _, answer in answers)
+    assert found == ["Page 0", "Page 1"]
+    assert [answer.title for answer in read_all(workers, small_pages(2))] == ["Page 0", "Page 1"]
 
 
-def test_answers_that_nobody_takes_do_not_come_later():
-    with PageWorkers(ExtractParameters()) as workers:
-        answers = workers.answers((number, each) for number, each in enumerate(small_pages(30)))
-        next(answers)
-        answers.close()
-        assert [answer.title for answer in read_all(workers, [page(7)])] == ["Page 7"]
+def test_answers_that_nobody_takes_do_not_come_later(workers):
+    answers = workers.answers((number, each) for number, each in enumerate(small_pages(30)))
+    next(answers)
+    answers.close()
+    assert [answer.title for answer in read_all(workers, [page(7)])] == ["Page 7"]
 
 
 def test_a_thread_keeps_its_worker_while_the_parameters_stay_the_same():
