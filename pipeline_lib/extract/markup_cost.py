@@ -357,9 +357,7 @@ def _close_before(kind: int, stack: Ints, num_open: Ints, active: Ints, state: I
 
 
 @njit(nogil=True, cache=True)
-def _close(
-    name: int, kind: int, in_html: bool, stack: Ints, num_open: Ints, active: Ints, state: Ints
-) -> None:
+def _close(name: int, kind: int, in_html: bool, stack: Ints, num_open: Ints, active: Ints, state: Ints) -> None:
     """Follow a closing tag."""
     if kind == _FORMATTING:
         for k in range(state[_NUM_ACTIVE] - 1, -1, -1):

@@ -14,8 +14,15 @@ NUM_WORD_SLOTS = 32749
 OTHER = 0
 
 # Every element that we tell from others; `OTHER` stands for the rest, which is inline, as browsers have it.
-TAG_NAMES = ["?", "html", "head", "body", "title", "meta", "script", "style", "noscript", "template", "iframe", "svg", "math", "select", "option", "optgroup", "textarea", "noembed", "noframes", "br", "hr", "img", "input", "wbr", "area", "base", "col", "embed", "link", "param", "source", "track", "a", "b", "i", "em", "strong", "span", "code", "nav", "header", "footer", "aside", "main", "article", "section", "div", "center", "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "menu", "li", "dl", "dt", "dd", "table", "caption", "colgroup", "thead", "tbody", "tfoot", "tr", "td", "th", "pre", "listing", "xmp", "blockquote", "figure", "figcaption", "form", "fieldset", "legend", "label", "button", "details", "summary", "address", "dialog", "hgroup", "search", "object", "video", "audio", "canvas", "time", "datalist", "frameset", "frame", "u", "s", "small", "sub", "sup", "font", "big", "tt", "cite", "q", "abbr", "kbd", "samp", "var", "mark", "del", "ins", "picture", "rt", "rp"]
-TAG_NAMES = tuple(TAG_NAMES)
+_TAG_NAMES = (
+    "? html head body title meta script style noscript template iframe svg math select option optgroup textarea "
+    "noembed noframes br hr img input wbr area base col embed link param source track a b i em strong span code "
+    "nav header footer aside main article section div center p h1 h2 h3 h4 h5 h6 ul ol menu li dl dt dd table caption "
+    "colgroup thead tbody tfoot tr td th pre listing xmp blockquote figure figcaption form fieldset legend label "
+    "button details summary address dialog hgroup search object video audio canvas time datalist frameset frame "
+    "u s small sub sup font big tt cite q abbr kbd samp var mark del ins picture rt rp"
+)
+TAG_NAMES = tuple(_TAG_NAMES.split())
 TAG = {name: number for number, name in enumerate(TAG_NAMES)}
 
 # What an element is to the scan.
@@ -32,7 +39,8 @@ FORMAT = 256  # changes how text looks, and nothing else
 _FLAGS = {
     BLOCK: "html head body nav header footer aside main article section div center p h1 h2 h3 h4 h5 h6 ul ol menu li "
     "dl dt dd table caption colgroup thead tbody tfoot tr td th pre listing xmp blockquote figure figcaption form "
-    "fieldset legend button details summary address dialog hgroup search object video audio canvas frameset hr noscript",
+    "fieldset legend button details summary address dialog hgroup search object video audio canvas frameset hr "
+    "noscript",
     VOID: "br hr img input wbr area base col embed link param source track meta frame",
     RAW: "script style iframe textarea title noembed noframes",
     HIDDEN: "template svg math select datalist object video audio canvas rp",

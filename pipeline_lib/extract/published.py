@@ -20,14 +20,38 @@ _MAX_NODES = 2_000
 _MAX_ATTRIBUTE_BYTES = 2_000
 _ATTRIBUTE = re.compile(r"""([a-zA-Z][\w:.-]*)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
 _META_NAMES = frozenset(
-    ["article:published_time", "datepublished", "date", "dc.date", "dc.date.issued", "dcterms.date", "dcterms.created", "dcterms.issued", "dc.date.created", "parsely-pub-date", "sailthru.date", "publish_date", "publication_date", "pubdate", "citation_publication_date", "citation_date", "og:article:published_time", "og:published_time", "article.published", "publishdate"]
+    [
+        "article:published_time",
+        "datepublished",
+        "date",
+        "dc.date",
+        "dc.date.issued",
+        "dcterms.date",
+        "dcterms.created",
+        "dcterms.issued",
+        "dc.date.created",
+        "parsely-pub-date",
+        "sailthru.date",
+        "publish_date",
+        "publication_date",
+        "pubdate",
+        "citation_publication_date",
+        "citation_date",
+        "og:article:published_time",
+        "og:published_time",
+        "article.published",
+        "publishdate",
+    ]
 )
 _ARTICLES = ("article", "posting", "report", "recipe", "review")  # parts of names of schema.org's types
 _DATE = re.compile(
     r"(\d{4})(?:(-)|/|\.)?(\d{2})(?(2)-|[/.]?)(\d{2})"
     r"(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,]\d{1,9})?)?\s?(Z|UTC|GMT|[+-]\d{2}:?\d{2})?)?"
 )
-_RFC_2822 = re.compile(r"(?:[A-Z][a-z]{2}, )?(\d{1,2}) ([A-Z][a-z]{2})[a-z]* (\d{4})(?: (\d{2}):(\d{2})(?::(\d{2}))?)?(?: (Z|UTC|GMT|[+-]\d{4}))?")  # fmt: skip
+_RFC_2822 = re.compile(
+    r"(?:[A-Z][a-z]{2}, )?(\d{1,2}) ([A-Z][a-z]{2})[a-z]* (\d{4})"
+    r"(?: (\d{2}):(\d{2})(?::(\d{2}))?)?(?: (Z|UTC|GMT|[+-]\d{4}))?"
+)
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _FIRST_YEAR, _LAST_YEAR = 1990, 2099  # before the web, a date is of something else
 
