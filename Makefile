@@ -4,7 +4,7 @@ BIN := .venv/bin
 RECIPE ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format golden slow chaos peers conformance bench clean
+.PHONY: help run test check format golden slow chaos peers conformance bench block-model clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -43,9 +43,13 @@ conformance: .venv/dev.stamp .venv-peers/peers.stamp  ## our decisions beside th
 bench: .venv/dev.stamp .venv-peers/peers.stamp  ## speed beside the peers', in turn, on real pages (needs ../shared/data)
 	$(BIN)/python tests/benchmarks/bench_filters.py
 	$(BIN)/python tests/benchmarks/bench_what_if.py
+	$(BIN)/python tests/benchmarks/bench_extraction.py
+
+block-model: .venv-model/model.stamp  ## train the model that finds main text anew (needs ../shared/data)
+	.venv-model/bin/python tests/benchmarks/train_block_model.py
 
 clean:  ## remove the environment and caches; runs in .gristmill stay
-	rm -rf .venv .venv-peers .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build
+	rm -rf .venv .venv-peers .venv-model .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "gristmill needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=/path/to/python3.12")'
@@ -65,4 +69,10 @@ clean:  ## remove the environment and caches; runs in .gristmill stay
 	.venv-peers/bin/python -m pip install --quiet --upgrade pip
 	.venv-peers/bin/python -m pip install --quiet --group peers
 	.venv-peers/bin/python -m pip install --quiet --no-deps --group peers-alone
+	touch $@
+
+.venv-model/model.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-model
+	.venv-model/bin/python -m pip install --quiet --constraint constraints.txt --editable .
+	.venv-model/bin/python -m pip install --quiet --group block-model
 	touch $@

@@ -19,6 +19,7 @@ from pipeline_lib.crawl.select_stage import SelectParameters, select_part, selec
 from pipeline_lib.crawl.stage import crawl_part, fetch_part, fetch_parts
 from pipeline_lib.dedup.signatures import signatures_part
 from pipeline_lib.dedup.stage import dedup_part
+from pipeline_lib.extract.opt_outs import check_opt_out_lists
 from pipeline_lib.extract.stage import extract_part
 from pipeline_lib.filters.parameters import FilterParameters, signal_parameters
 from pipeline_lib.filters.rule_files import rule_files_digests
@@ -118,6 +119,7 @@ def extract(session: Session, recipe: Recipe, sources: Stages) -> Stages:
             work=partial(extract_part, fetching=recipe.fetch),
             parts=same_parts(sources["fetch"]),
             parameters=recipe.extract,
+            identity=check_opt_out_lists(recipe.extract.opt_outs),
             inputs={"fetch": sources["fetch"]},
             libraries=_READING,
         ),

@@ -15,7 +15,7 @@ class FetchParameters:
 
     Common Crawl publishes no limits. Its status page (status.commoncrawl.org) asks users to slow down at any 4xx and
     5xx, calls one retry a second polite, and says that a few thousand requests a second are what it can serve to all
-    users together; its own downloader, cc-downloader, opens 10 connections, and warns that more are answered with 403.
+    users together; cc-downloader opens 10 connections, and warns that more are answered with 403.
     The limits hold for all processes of a user on a machine together, for each host (`politeness`).
 
     Attributes:

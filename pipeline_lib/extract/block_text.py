@@ -34,7 +34,7 @@ from pipeline_lib.extract.page_blocks import (
     is_space_entity,
 )
 
-_LI, _OL, _TR, _TD, _TH, _TABLE, _DL = (TAG[name] for name in ["li", "ol", "tr", "td", "th", "table", "dl"])
+_LI, _OL, _TR, _TD, _TH, _TABLE, _DL = (TAG[name] for name in ("li", "ol", "tr", "td", "th", "table", "dl"))
 _H1, _H6 = TAG["h1"], TAG["h6"]
 _MAX_CELL_BLOCKS = 3
 _MAX_INDENTS = 5
@@ -119,13 +119,13 @@ def _render(page: Bytes, elements: Ints, blocks: Ints, spans: Ints, chosen: npt.
 def _find_place(
     b: int, elements: Ints, blocks: Ints, places: Ints, cell_blocks: Ints, is_layout: npt.NDArray[np.bool_]
 ) -> None:
-    """Item, lists, row and table of a block: the nearest, but for the outermost list. A list in a cell is the cell's."""
+    """Item, lists, row and table of a block: the nearest, but the outermost list. A list in a cell is the cell's."""
     place = places[b]
     num_lists = 0
     up = blocks[b, ELEMENT]
     while up >= 0:
         tag = elements[up, ELEMENT_TAG]
-        if tag == _TD or tag == _TH:
+        if tag in (_TD, _TH):
             row = elements[up, PARENT]
             if place[_CELL] < 0:
                 place[_CELL] = up

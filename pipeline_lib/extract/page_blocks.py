@@ -2,8 +2,8 @@
 
 A block is the text between two boundaries of elements that start a new line in browsers: a paragraph, a heading, a
 cell, an item of a list. The pass builds no tree of objects: elements, blocks, and spans of text are rows of three
-tables. It follows the HTML standard's tree construction where that decides what stands inside what (paragraphs and items
-that end by themselves, tables, closing tags of nothing), and takes linear time and memory whatever a page does.
+tables. It follows the HTML standard's tree construction where that decides what stands inside what (paragraphs and
+items that end by themselves, tables, closing tags of nothing), and takes linear time and memory whatever a page does.
 """
 
 from dataclasses import dataclass
@@ -91,42 +91,11 @@ NOTE_KIND, NOTE_START, NOTE_END = range(3)
 NOTE_TITLE, NOTE_META, NOTE_JSON, NOTE_TIME = range(4)
 _MAX_NOTES = 512
 
-AREA_NAMES = [
-    "nav",
-    "header",
-    "footer",
-    "aside",
-    "main",
-    "article",
-    "section",
-    "form",
-    "table",
-    "ul",
-    "ol",
-    "dl",
-    "figure",
-    "blockquote",
-    "address",
-    "details",
-    "dialog",
-    "button",
-    "pre",
-    "li",
-    "td",
-    "th",
-    "dt",
-    "dd",
-    "label",
-    "summary",
-    "figcaption",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "noscript",
-]
+_AREA_NAMES = (
+    "nav header footer aside main article section form table ul ol dl figure blockquote address details dialog button "
+    "pre li td th dt dd label summary figcaption h1 h2 h3 h4 h5 h6 noscript"
+)
+AREA_NAMES = tuple(_AREA_NAMES.split())
 AREA = {name: number for number, name in enumerate(AREA_NAMES)}
 UNSEEN = 1 << len(AREA)  # in an element that `hidden`, `aria-hidden` or its style keeps out of sight
 _AREA_BITS = np.zeros(len(TAG_NAMES), np.int64)
@@ -151,20 +120,14 @@ _BYTE_KINDS[44] = _COMMA
 _BYTE_KINDS[[33, 46, 63]] = _END
 _BYTE_KINDS[38] = _ENTITY
 
-_P, _BR, _LI, _DT, _DD, _TD, _TH = (TAG[name] for name in ["p", "br", "li", "dt", "dd", "td", "th"])
-_TR, _TABLE, _TBODY, _THEAD, _TFOOT, _CAPTION = (
-    TAG[name] for name in ["tr", "table", "tbody", "thead", "tfoot", "caption"]
-)
-_A, _PRE, _LISTING, _XMP, _FORM, _SVG, _MATH = (
-    TAG[name] for name in ["a", "pre", "listing", "xmp", "form", "svg", "math"]
-)
-_SELECT, _OPTION, _OPTGROUP, _INPUT, _TEXTAREA = (
-    TAG[name] for name in ["select", "option", "optgroup", "input", "textarea"]
-)
+_P, _BR, _LI, _DT, _DD, _TD, _TH = (TAG[name] for name in ("p", "br", "li", "dt", "dd", "td", "th"))
+_TR, _TABLE, _TBODY, _THEAD, _TFOOT = (TAG[name] for name in ("tr", "table", "tbody", "thead", "tfoot"))
+_A, _PRE, _LISTING, _XMP, _FORM = (TAG[name] for name in ("a", "pre", "listing", "xmp", "form"))
+_SVG, _MATH, _SELECT, _INPUT, _CAPTION = (TAG[name] for name in ("svg", "math", "select", "input", "caption"))
 _HTML, _HEAD, _BODY, _TITLE, _META, _SCRIPT = (
-    TAG[name] for name in ["html", "head", "body", "title", "meta", "script"]
+    TAG[name] for name in ("html", "head", "body", "title", "meta", "script")
 )
-_TIME, _DIV, _ADDRESS, _H1, _H6, _BUTTON = (TAG[name] for name in ["time", "div", "address", "h1", "h6", "button"])
+_TIME, _DIV, _ADDRESS, _H1, _H6, _BUTTON = (TAG[name] for name in ("time", "div", "address", "h1", "h6", "button"))
 
 _CLASS, _ID, _ROLE, _ITEMPROP = (name_hash(name) for name in (b"class", b"id", b"role", b"itemprop"))
 _STYLE, _HIDDEN_NAME, _ARIA_HIDDEN = (name_hash(name) for name in (b"style", b"hidden", b"aria-hidden"))
@@ -263,7 +226,7 @@ def scan(page: Bytes) -> Any:
         if closing:
             blocks = _close(tag, flags, elements, blocks, spans, stack, num_open, state)
             continue
-        if tag == _HTML or tag == _HEAD or tag == _BODY or (tag == _FORM and num_open[_FORM] > 0):
+        if tag in (_HTML, _HEAD, _BODY) or (tag == _FORM and num_open[_FORM] > 0):  # forms hold no forms
             continue
         if flags & RAW:
             content = i
@@ -275,12 +238,12 @@ def scan(page: Bytes) -> Any:
             elif tag == _SCRIPT and said[_IS_JSON]:
                 _note(NOTE_JSON, content, i, notes, state)
             continue
-        if tag == _META or tag == _TIME:
+        if tag in (_META, _TIME):
             _note(NOTE_META if tag == _META else NOTE_TIME, name_end, i, notes, state)
         if flags & CLOSES_P and num_open[_SVG] + num_open[_MATH] > 0:  # HTML ends a drawing
             blocks = _close(_SVG, HIDDEN, elements, blocks, spans, stack, num_open, state)
             blocks = _close(_MATH, HIDDEN, elements, blocks, spans, stack, num_open, state)
-        if num_open[_SELECT] > 0 and (flags & CLOSES_P or tag == _SELECT or tag == _INPUT):
+        if num_open[_SELECT] > 0 and (flags & CLOSES_P or tag in (_SELECT, _INPUT)):
             blocks = _close(_SELECT, HIDDEN, elements, blocks, spans, stack, num_open, state)
         if flags & VOID:
             if tag == _BR:
@@ -291,7 +254,7 @@ def scan(page: Bytes) -> Any:
         if flags & BLOCK:
             blocks = _boundary(tag, flags, elements, blocks, spans, stack, state)
             _imply(tag, flags, stack, num_open, state)
-            if (tag == _TD or tag == _TH or tag == _TR) and num_open[_TABLE] == 0:
+            if (tag in (_TD, _TH, _TR)) and num_open[_TABLE] == 0:
                 continue
         if flags & FORMAT:
             if tag == _A:
@@ -340,7 +303,7 @@ def _push(tag: int, flags: int, said: Ints, elements: Ints, stack: Ints, num_ope
     elements[k, AREAS] = elements[parent, AREAS] | _AREA_BITS[tag] | (UNSEEN if said[_IS_HIDDEN] else 0)
     elements[k, DEPTH] = elements[parent, DEPTH] + 1
     elements[k, SIGNATURE] = ((parent * 1_000_003 + tag) * 1_000_003 + said[_SIGN]) % (1 << 61)
-    if tag == _LI or tag == _TD or tag == _TH:
+    if tag in (_LI, _TD, _TH):
         elements[parent, NUM_ITEMS] += 1
         elements[k, ORDINAL] = elements[parent, NUM_ITEMS]
     state[_NUM_ELEMENTS] += 1
@@ -349,7 +312,7 @@ def _push(tag: int, flags: int, said: Ints, elements: Ints, stack: Ints, num_ope
     stack[2, state[_TOP]] = 1 if stack[2, state[_TOP] - 1] or flags & HIDDEN else 0
     state[_TOP] += 1
     num_open[tag] += 1
-    if tag == _PRE or tag == _LISTING or tag == _XMP:
+    if tag in (_PRE, _LISTING, _XMP):
         state[_PRE_DEPTH] += 1
 
 
@@ -359,9 +322,9 @@ def _pop_to(k: int, stack: Ints, num_open: Ints, state: Ints) -> None:
     for j in range(k, state[_TOP]):
         tag = stack[1, j]
         num_open[tag] -= 1
-        if tag == _PRE or tag == _LISTING or tag == _XMP:
+        if tag in (_PRE, _LISTING, _XMP):
             state[_PRE_DEPTH] -= 1
-        elif tag == _TD or tag == _TH:
+        elif tag in (_TD, _TH):
             state[_IN_LINK] = 0
     state[_TOP] = k
 
@@ -378,29 +341,26 @@ def _imply(tag: int, flags: int, stack: Ints, num_open: Ints, state: Ints) -> No
                 break
     if _H1 <= tag <= _H6 and _H1 <= stack[1, state[_TOP] - 1] <= _H6:
         _pop_to(state[_TOP] - 1, stack, num_open, state)
-    elif tag == _LI or tag == _DT or tag == _DD:
+    elif tag in (_LI, _DT, _DD):
         if num_open[_LI] + num_open[_DT] + num_open[_DD] == 0:
             return
         for k in range(state[_TOP] - 1, 0, -1):
             other = stack[1, k]
-            if other == _LI if tag == _LI else (other == _DT or other == _DD):
+            if other == _LI if tag == _LI else (other in (_DT, _DD)):
                 _pop_to(k, stack, num_open, state)
                 return
             if TAG_FLAGS[other] & BLOCK and other != _DIV and other != _P and other != _ADDRESS:
                 return
-    elif tag == _TD or tag == _TH or tag == _TR or tag == _TBODY or tag == _THEAD or tag == _TFOOT:
+    elif tag in (_TD, _TH, _TR, _TBODY, _THEAD, _TFOOT):
         # within their table, the outermost that has to end: a row ends a cell, a group of rows ends both
         found = -1
         for k in range(state[_TOP] - 1, 0, -1):
             other = stack[1, k]
             if other == _TABLE:
                 break
-            if (
-                other == _TD
-                or other == _TH
-                or (tag != _TD and tag != _TH and other == _TR)
-                or ((tag == _TBODY or tag == _THEAD or tag == _TFOOT) and _is_row_group(other))
-            ):
+            ends_cell = other in (_TD, _TH)
+            ends_row = other == _TR and tag not in (_TD, _TH)
+            if ends_cell or ends_row or (_is_row_group(other) and _is_row_group(tag)):
                 found = k
         if found > 0:
             _pop_to(found, stack, num_open, state)
@@ -408,7 +368,7 @@ def _imply(tag: int, flags: int, stack: Ints, num_open: Ints, state: Ints) -> No
 
 @njit(nogil=True, cache=True)
 def _is_row_group(tag: int) -> bool:
-    return tag == _TBODY or tag == _THEAD or tag == _TFOOT
+    return tag in (_TBODY, _THEAD, _TFOOT)
 
 
 @njit(nogil=True, cache=True)
@@ -442,7 +402,7 @@ def _open_at(tag: int, flags: int, stack: Ints, num_open: Ints, state: Ints) -> 
     is_heading = _H1 <= tag <= _H6  # any of them closes any other
     if flags & FORMAT or (num_open[tag] == 0 and not is_heading):
         return 0
-    in_table = tag == _TD or tag == _TH or tag == _TR or tag == _CAPTION or _is_row_group(tag)
+    in_table = tag in (_TD, _TH, _TR, _CAPTION) or _is_row_group(tag)
     for k in range(state[_TOP] - 1, 0, -1):
         other = stack[1, k]
         if other == tag or (is_heading and _H1 <= other <= _H6):
@@ -637,7 +597,7 @@ def _text(
                 chars += 1
                 block[FOREIGN] += 1
             word = (max(word, 0) * 257 + byte) % (1 << 31)
-        elif kind == _UPPER or kind == _DIGIT:
+        elif kind in (_UPPER, _DIGIT):
             chars += 1
             word = (max(word, 0) * 257 + (byte | 32 if kind == _UPPER else byte)) % (1 << 31)
             block[UPPERS if kind == _UPPER else DIGITS] += 1
@@ -728,7 +688,7 @@ def _attributes(page: Bytes, i: int, said: Ints) -> int:
                 while i < size and not (page[i] <= 32 or page[i] == 62):
                     i += 1
                 end = i
-        if name == _CLASS or name == _ID or name == _ROLE or name == _ITEMPROP:
+        if name in (_CLASS, _ID, _ROLE, _ITEMPROP):
             said[_BITS] |= _classes(page, start, end)
             if name == _CLASS:
                 for k in range(start, end):

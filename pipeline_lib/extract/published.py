@@ -48,7 +48,10 @@ _DATE = re.compile(
     r"(\d{4})(?:(-)|/|\.)?(\d{2})(?(2)-|[/.]?)(\d{2})"
     r"(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,]\d{1,9})?)?\s?(Z|UTC|GMT|[+-]\d{2}:?\d{2})?)?"
 )
-_RFC_2822 = re.compile(r"(?:[A-Z][a-z]{2}, )?(\d{1,2}) ([A-Z][a-z]{2})[a-z]* (\d{4})(?: (\d{2}):(\d{2})(?::(\d{2}))?)?(?: (Z|UTC|GMT|[+-]\d{4}))?")  # fmt: skip
+_RFC_2822 = re.compile(
+    r"(?:[A-Z][a-z]{2}, )?(\d{1,2}) ([A-Z][a-z]{2})[a-z]* (\d{4})"
+    r"(?: (\d{2}):(\d{2})(?::(\d{2}))?)?(?: (Z|UTC|GMT|[+-]\d{4}))?"
+)
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _FIRST_YEAR, _LAST_YEAR = 1990, 2099  # before the web, a date is of something else
 
