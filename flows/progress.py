@@ -54,14 +54,14 @@ class RunProgress:
             if self._bars is not None and bar is not None:
                 self._bars.remove_task(bar)
 
-    def finished(self, name: str, account: Account, seconds: float, reused: bool) -> None:
+    def finished(self, name: str, account: Account, seconds: float, reused: bool, note: str = "") -> None:
         """One line that stays."""
         how = "cached" if reused else f"{seconds:6.1f} s"
         dropped = account.documents_in - account.documents_out
         lost = f", {dropped:,} dropped" if dropped else ""
         self.say(
             f"{name:<11} {how:>9}  {account.documents_in:,} {account.unit_in} -> "
-            f"{account.documents_out:,} {account.unit_out}{lost}"
+            f"{account.documents_out:,} {account.unit_out}{lost}{note and f', {note}'}"
         )
 
 

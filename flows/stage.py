@@ -11,7 +11,7 @@ it are made of counts as another input as long as something else is lost.
 
 import errno
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -126,7 +126,8 @@ def run_stage(session: Session, stage: Stage) -> PublishedStage:
             metrics=manifest.metrics,
         )
     )
-    session.progress.finished(stage.name, manifest.account, seconds, reused)
+    fetched = "" if reused else _fetched(manifest.parts, seconds)
+    session.progress.finished(stage.name, manifest.account, seconds, reused, fetched)
     return PublishedStage(store=session.store, manifest=manifest)
 
 
@@ -269,6 +270,12 @@ def _published_parts(
     return manifest, {}
 
 
+def _fetched(parts: Iterable[PartRecord], seconds: float) -> str:
+    """How much came from servers, and how fast; empty where nothing did."""
+    num_bytes = sum(part.metrics.get("bytes_fetched", 0) for part in parts)
+    return f"{num_bytes / 1e6:,.1f} MB fetched, {num_bytes / 1e6 / max(seconds, 1e-3):,.1f} MB/s" if num_bytes else ""
+
+
 def _has_losses(part: PartRecord) -> bool:
     return any(record.table == LOST_TABLE for record in part.files)
 
@@ -293,6 +300,7 @@ def _work_on_parts(
         session.num_tasks += 1
     records: dict[str, PartRecord] = {}
     failures: dict[str, BaseException] = {}
+    began = time.monotonic()
     with session.progress.stage(stage.name, len(futures)) as progress:
         for future in as_completed(list(futures)):
             outcome = future.result(raise_on_failure=False)
@@ -301,7 +309,7 @@ def _work_on_parts(
             else:
                 failures[futures[future]] = outcome
                 session.stopping.set()
-            progress.advance()
+            progress.advance(_fetched(records.values(), time.monotonic() - began))
     real = {name: error for name, error in failures.items() if not isinstance(error, Stopped)}
     if failures:
         name, error = min((real or failures).items())

@@ -1,5 +1,6 @@
 """How bytes are fetched: what a recipe says about it, and a row of a table of sources as a stream."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
@@ -81,7 +82,7 @@ class FetchParameters:
             )
 
 
-def open_range(remote: "Remote", row: dict[str, Any]) -> BinaryIO:
+def open_range(remote: "Remote", row: Mapping[str, Any]) -> BinaryIO:
     """The bytes of one row of the table `sources`, to be read from front to back.
 
     A file that is another than when it was listed is refused, where the row and the server tell (by entity tag).
