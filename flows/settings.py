@@ -114,6 +114,8 @@ def apply_override(content: dict[str, Any], override: str, known: set[str]) -> N
     *folders, name = key.split(".")
     for folder in folders:
         inner = content.setdefault(folder, {})
+        if inner is None:  # a group that is off
+            inner = content[folder] = {}
         if not isinstance(inner, dict):
             raise SettingsError(f"--set {override!r}: {folder} is {inner!r} in the recipe, not a group of keys")
         content = inner

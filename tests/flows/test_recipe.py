@@ -82,3 +82,36 @@ def test_the_digest_is_of_what_shapes_the_run() -> None:
 
 def test_one_path_needs_no_list() -> None:
     assert load_recipe("minicrawl", ["source.paths=a.warc.gz"]).source.paths == ("a.warc.gz",)
+
+
+def test_a_group_that_is_off_is_on_when_one_of_its_keys_is_set_and_a_single_value_makes_a_list() -> None:
+    crawl = "source.crawl=CC-MAIN-2026-43"
+    assert load_recipe("commoncrawl", [crawl]).source.index is None
+    index = load_recipe("commoncrawl", [crawl, "source.index=null", "source.index.domains=python.org"]).source.index
+    assert index is not None
+    assert (index.domains, index.statuses) == (("python.org",), (200,))
+    assert load_recipe("commoncrawl", [crawl, "source.index={statuses: 301}"]).source.index.statuses == (301,)
+
+
+def test_manners_are_no_part_of_a_recipes_digest_and_what_is_read_is() -> None:
+    crawl = "source.crawl=CC-MAIN-2026-43"
+    plain = load_recipe("commoncrawl", [crawl]).digest()
+    assert load_recipe("commoncrawl", [crawl, "fetch.requests_per_second=1", "fetch.contact=me"]).digest() == plain
+    assert load_recipe("commoncrawl", [crawl, "source.sample=3"]).digest() != plain
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], "no crawl is named"),
+        (["source.crawl=../etc"], "expected an id such as CC-MAIN-2026-43"),
+        (["source.crawl=latest", "source.sample=2", "source.files=3"], "choose files by one of these"),
+        (["source.crawl=latest", "source.index.domains=a.org", "source.files=3"], "index names records of any file"),
+        (["source.crawl=latest", "source.index.kind=api"], "kind=api answers for hosts, domains or urls only"),
+        (["source.crawl=latest", "source.index.languages=german"], "no ISO 639-3 code"),
+        (["source.crawl=latest", "source.kind=warc", "source.paths=a.warc"], "set kind to commoncrawl"),
+    ],
+)
+def test_a_crawl_that_cannot_be_meant_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load_recipe("commoncrawl", overrides)
