@@ -10,7 +10,8 @@ import binascii
 import hashlib
 from dataclasses import replace
 
-from pipeline_lib.crawl.warc_records import Record, UndecodableBody, decoded_body
+from pipeline_lib.crawl.record_bodies import UndecodableBody, decoded_body
+from pipeline_lib.crawl.warc_records import Record
 
 _ALGORITHMS = {
     "sha1": "sha1",

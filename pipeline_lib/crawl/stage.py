@@ -35,10 +35,11 @@ from pipeline_lib.crawl.documentation import (
 from pipeline_lib.crawl.documentation_pages import SitePages
 from pipeline_lib.crawl.fetching import FetchParameters
 from pipeline_lib.crawl.listing import SourceError, WarcSource
+from pipeline_lib.crawl.record_bodies import DEFAULT_MAX_BODY_BYTES
 from pipeline_lib.crawl.remote import FetchFailed, Remote
 from pipeline_lib.crawl.select_stage import is_of_work_list, work_list_part
 from pipeline_lib.crawl.verified_records import is_damaged
-from pipeline_lib.crawl.warc_records import DEFAULT_MAX_BODY_BYTES, BrokenRecord, Record, read_records
+from pipeline_lib.crawl.warc_records import BrokenRecord, Record, read_records
 from pipeline_lib.crawl.warc_writing import (
     Capture,
     address_hash,

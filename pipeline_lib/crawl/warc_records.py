@@ -6,30 +6,32 @@ or plain: a flipped bit costs what is compressed with it, which is one record in
 place.
 """
 
-import io
 import re
-import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import BinaryIO, Literal, Protocol, cast
+from typing import BinaryIO, cast
 
-from fastwarc.stream_io import BrotliReader, Lz4Reader, ZstdReader
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
-DEFAULT_MAX_BODY_BYTES = 32 << 20
+from pipeline_lib.crawl.byte_source import ByteSource
+from pipeline_lib.crawl.compressed_frames import (
+    DICTIONARY_MAGIC,
+    LZ4_MAGIC,
+    ZSTD_MAGIC,
+    Frame,
+    is_skippable,
+    read_dictionary,
+    skip_to_frame,
+    skippable_content,
+)
+from pipeline_lib.crawl.gzip_members import GZIP_MAGIC, Member, skip_to_member
+from pipeline_lib.crawl.record_bodies import DEFAULT_MAX_BODY_BYTES
+from pipeline_lib.rust_panics import is_rust_panic
 
-_CHUNK_BYTES = 16 << 10  # zlib copies what it did not use: small chunks keep that cheap for files of small records
 _PIECE_BYTES = 1 << 20
-_GZIP_MAGIC = b"\x1f\x8b"
-_GZIP_WINDOW = 16 + zlib.MAX_WBITS  # tells zlib to expect a gzip header
-_GZIP_HEADER = b"\x1f\x8b\x08"  # deflate is the only method there is
-_KEPT_BYTES = 1 << 20  # how far back the search for the next record starts after a damaged member
-_PROBE_BYTES = 2048  # enough for a gzip header, a table of codes and the word "WARC/"
+_PROBE_BYTES = 2048
 _MAX_HTTP_HEADER_BYTES = 32 << 10  # fastwarc reads no longer ones
-_MAX_ENCODINGS = 4
-_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}\Z")
-_MAX_CHUNK_LINE = 4096
 _LENGTH = re.compile(r"\s*[0-9]{1,18}\s*\Z")
 _VERSION = b"WARC/"
 _MAX_HEADER_BYTES = 64 << 10  # twice what fastwarc reads
@@ -38,15 +40,6 @@ _CONTENT_LENGTH = re.compile(rb"^content-length[ \t]*:[ \t]*([0-9]{1,18})[ \t]*\
 _USUAL_LENGTH = re.compile(rb"\nContent-Length: ([0-9]{1,18})\r\n")  # as nearly all spell it: ten times as fast
 _NEWLINES = b"\r\n"
 _PADDING = b"\x00\r\n"
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_LZ4_MAGIC = b"\x04\x22\x4d\x18"
-_SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # after a first byte 0x50..0x5f, in zstd and lz4 alike (RFC 8878, section 3.1.2)
-_DICTIONARY_MAGIC = b"\x5d\x2a\x4d\x18"  # "WARC Zstandard compression 1.0" (IIPC), section 3
-_MAX_DICTIONARY_BYTES = 64 << 20
-_MAX_ZSTD_BLOCK = 128 << 10  # RFC 8878, section 3.1.1.2.4
-_MAX_LZ4_BLOCK = 4 << 20
-
-_Ending = Literal["whole", "cut_off", "no_end"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,17 +94,6 @@ class BrokenRecord:
     reason: str
 
 
-class UndecodableBody(ValueError):
-    """A body whose transfer or content encoding cannot be undone.
-
-    Reasons: `bad_transfer_encoding`, `bad_content_encoding`, `unsupported_encoding`, `body_too_large`.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 def read_records(stream: BinaryIO, max_body_bytes: int = DEFAULT_MAX_BODY_BYTES) -> Iterator[Record | BrokenRecord]:
     """All records of a WARC file in their order, from its first byte; the stream need not be seekable.
 
@@ -119,11 +101,11 @@ def read_records(stream: BinaryIO, max_body_bytes: int = DEFAULT_MAX_BODY_BYTES)
         Exception: what the stream itself raises, after all records that were whole by then; what is wrong with its
             content is a `BrokenRecord`.
     """
-    source = _Source(stream)
+    source = ByteSource(stream)
     head = source.peek(4)
-    if head.startswith(_GZIP_MAGIC):
+    if head.startswith(GZIP_MAGIC):
         found = _gzip_records(source, max_body_bytes)
-    elif head in (_ZSTD_MAGIC, _LZ4_MAGIC) or _is_skippable(head):
+    elif head in (ZSTD_MAGIC, LZ4_MAGIC) or is_skippable(head):
         found = _framed_records(source, max_body_bytes)
     else:
         found = _plain_records(source, max_body_bytes)
@@ -141,457 +123,70 @@ def read_records(stream: BinaryIO, max_body_bytes: int = DEFAULT_MAX_BODY_BYTES)
         yield replace(last, length=source.position - last.offset)
 
 
-class EncodedBody(Protocol):
-    """A body as it was transferred, and what is known about how; a `Record`, for one."""
-
-    @property
-    def body(self) -> bytes: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    @property
-    def truncated(self) -> bool: ...
-
-
-def decoded_body(record: EncodedBody, max_body_bytes: int = DEFAULT_MAX_BODY_BYTES) -> bytes:
-    """The body as the server meant it: chunks joined, then the content encodings undone, last one first.
-
-    Archives often keep the headers of encodings that they have already undone. So a body that cannot be decoded and
-    begins with `<` is taken as it is; no compressed page begins like that.
-
-    Raises:
-        UndecodableBody: with its reason; more than `max_body_bytes` is `body_too_large`.
-    """
-    body = record.body
-    if "chunked" in record.headers.get("transfer-encoding", "").lower():
-        body = _join_chunks(body, record.truncated)
-    names = [name.strip().lower() for name in record.headers.get("content-encoding", "").split(",")]
-    encodings = [name for name in names if name not in ("", "identity", "none")]
-    try:
-        if len(encodings) > _MAX_ENCODINGS:
-            raise UndecodableBody("unsupported_encoding")
-        for name in reversed(encodings):
-            decoder = _DECODERS.get(name)
-            if decoder is None:
-                raise UndecodableBody("unsupported_encoding")
-            body = decoder(body, max_body_bytes, record.truncated)
-    except UndecodableBody as error:
-        if error.reason == "body_too_large" or record.body.lstrip()[:1] != b"<":
-            raise
-        body = record.body
-    if len(body) > max_body_bytes:
-        raise UndecodableBody("body_too_large")
-    return body
-
-
-class _Source:
-    """The bytes of a file in their order, with their position; what was not needed can be given back."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._kept = b""
-        self.position = 0
-        self.settled = 0  # up to here all records are complete
-        self.error: Exception | None = None
-
-    def read(self, size: int = -1) -> bytes:
-        if self._kept:
-            size = len(self._kept) if size < 0 else size
-            chunk, self._kept = self._kept[:size], self._kept[size:]
-        else:
-            try:
-                chunk = self._stream.read(size)
-            except Exception as error:
-                self.error = error  # so that nobody on its way takes it for damaged content
-                raise
-        self.position += len(chunk)
-        return chunk
-
-    def give_back(self, chunk: bytes) -> None:
-        self._kept = chunk + self._kept
-        self.position -= len(chunk)
-
-    def peek(self, size: int) -> bytes:
-        """The next `size` bytes, or fewer at the end of the file; they stay to be read, also where the stream fails."""
-        found = b""
-        try:
-            while len(found) < size and (chunk := self.read(max(size - len(found), _CHUNK_BYTES))):
-                found += chunk
-        finally:
-            self.give_back(found)
-        return found[:size]
-
-    def at_hand(self) -> bytes:
-        """Some of the next bytes, as many as can be had without waiting for more than one; they stay to be read."""
-        self.peek(1)
-        return self._kept
-
-    def exactly(self, size: int) -> bytes:
-        """The next `size` bytes, fewer only at the end of the file."""
-        parts: list[bytes] = []
-        while size and (part := self.read(size)):
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
-
-    def tell(self) -> int:
-        return self.position
-
-
-class _Member:
-    """One gzip member, inflated as it is read. Damage ends it early and is told by `failure`."""
-
-    def __init__(self, source: _Source) -> None:
-        self.start = source.position
-        self.size = 0
-        self.failure: str | None = None
-        self._source = source
-        self._inflater = zlib.decompressobj(_GZIP_WINDOW)
-        self._tail = b""
-        self._fed: list[bytes] = []
-        self._ended = False
-
-    @property
-    def consumed(self) -> int:
-        """Compressed bytes that were used so far: never more than the member has."""
-        return self._source.position - self.start - len(self._tail)
-
-    def read(self, size: int = -1) -> bytes:
-        while not self._ended:
-            if not self._tail:
-                self._tail = self._source.read(_CHUNK_BYTES)
-                self._fed.append(self._tail)
-                if len(self._fed) > _KEPT_BYTES // _CHUNK_BYTES:
-                    del self._fed[0]
-            if not self._tail:
-                return self._end("truncated_record")
-            try:
-                inflated = self._inflater.decompress(self._tail, _CHUNK_BYTES if size < 1 else size)
-            except zlib.error:
-                return self._end("bad_compression")
-            self._tail = self._inflater.unconsumed_tail
-            if self._inflater.eof:
-                unused = self._inflater.unused_data
-                self._source.give_back(unused)
-                self._fed[-1] = self._fed[-1][: len(self._fed[-1]) - len(unused)]
-                self._tail = b""  # zlib may name there, too, what it names unused
-                self._ended = True
-            if inflated:
-                self.size += len(inflated)
-                return inflated
-        return b""
-
-    def tell(self) -> int:
-        return self.size
-
-    def go_on(self) -> bool:
-        """Read on in the next member, if it begins in the middle of a record: some writers cut long ones to pieces."""
-        if not self._ended or self.failure is not None:
-            return False
-        inflated = _inflated_start(self._source.peek(_PROBE_BYTES))
-        if not inflated or b"WARC/".startswith(inflated[:5]):
-            return False
-        self._inflater = zlib.decompressobj(_GZIP_WINDOW)
-        self._ended = False
-        return True
-
-    def drain(self) -> None:
-        """Read to the end: only there does the checksum say whether the content is what was written."""
-        while self.read(1 << 20):
-            pass
-
-    def rewind(self) -> None:
-        """After a failure, give back what may belong to other members: everything but this one's first byte."""
-        fed = b"".join(self._fed)
-        self._source.give_back(fed[1:] if self._source.position - len(fed) == self.start else fed)
-
-    def _end(self, failure: str) -> bytes:
-        self.failure = failure
-        self._ended = True
-        return b""
-
-
-def _gzip_records(source: _Source, max_body_bytes: int) -> Iterator[Record | BrokenRecord]:
+def _gzip_records(source: ByteSource, max_body_bytes: int) -> Iterator[Record | BrokenRecord]:
     while head := source.peek(2):
         source.settled = source.position
-        if head != _GZIP_MAGIC:
+        if head != GZIP_MAGIC:
             start = source.position
-            if _skip_to_member(source):
+            if skip_to_member(source):
                 yield _broken("not_a_record", offset=start)
             continue
-        member = _Member(source)
-        held: Record | BrokenRecord | None = None
-        for number, found in enumerate(_parse(member, source, max_body_bytes)):
-            if held is not None:
-                yield held
-            if number and number >= member.consumed:
-                found = _broken("shares_gzip_member", found.record_type, found.url)
-            held = replace(found, offset=member.start + number)
-        member.drain()
-        if held is not None:
-            if member.failure is not None:
-                held = _broken(member.failure, held.record_type, held.url, held.offset)
-            yield held
-        elif member.failure is not None or member.size:
-            yield _broken(member.failure or "not_a_record", offset=member.start)
+        member = Member(source)
+        yield from _compressed_records(member, source, max_body_bytes)
         if member.failure is not None:
             member.rewind()
-            _skip_to_member(source)
+            skip_to_member(source)
 
 
-def _skip_to_member(source: _Source) -> bool:
-    """Go to the next place where a gzip member inflates to a WARC record, or to the end of the file.
-
-    Returns whether anything but zero bytes was passed over: zeros are padding.
-    """
-    passed_content = False
-    while window := source.peek(2 * _PROBE_BYTES):
-        at_end = len(window) < 2 * _PROBE_BYTES
-        last_start = len(window) if at_end else _PROBE_BYTES
-        start = window.find(_GZIP_HEADER)
-        while 0 <= start < last_start:
-            if (_inflated_start(window[start:]) or b"").startswith(b"WARC/"):
-                break
-            start = window.find(_GZIP_HEADER, start + 1)
-        found = 0 <= start < last_start
-        skipped = source.read(start if found else last_start)
-        passed_content = passed_content or skipped.strip(b"\x00") != b""
-        if found:
-            break
-    return passed_content
-
-
-def _inflated_start(window: bytes) -> bytes | None:
-    """The first bytes of the gzip member that a window begins with; None where there is none."""
-    if not window.startswith(_GZIP_HEADER):
-        return None
-    try:
-        return zlib.decompressobj(_GZIP_WINDOW).decompress(window, 16)
-    except zlib.error:
-        return None
-
-
-def _framed_records(source: _Source, max_body_bytes: int) -> Iterator[Record | BrokenRecord]:
+def _framed_records(source: ByteSource, max_body_bytes: int) -> Iterator[Record | BrokenRecord]:
     """Records of a file of zstd or lz4 frames, each with one record or with many."""
     dictionary: bytes | None = None
     while head := source.peek(4):
         source.settled = start = source.position
-        if _is_skippable(head):
-            content = _skippable_content(source)
+        if is_skippable(head):
+            content = skippable_content(source)
             if content is None:
                 yield _broken("truncated_record", offset=start)
-            elif head == _DICTIONARY_MAGIC:
-                dictionary = _dictionary(content)
+            elif head == DICTIONARY_MAGIC:
+                dictionary = read_dictionary(content)
             continue
-        if head not in (_ZSTD_MAGIC, _LZ4_MAGIC):
-            if _skip_to_frame(source):
+        if head not in (ZSTD_MAGIC, LZ4_MAGIC):
+            if skip_to_frame(source):
                 yield _broken("truncated_record" if len(head) < 4 else "not_a_record", offset=start)
             continue
-        frame = _Frame(source, head, dictionary)
-        held: Record | BrokenRecord | None = None
-        for number, found in enumerate(_parse(frame, source, max_body_bytes)):
-            if held is not None:
-                yield held
-            if number and number >= frame.consumed:
-                found = _broken("shares_gzip_member", found.record_type, found.url)
-            held = replace(found, offset=frame.start + number)
-        frame.drain()
-        if held is not None:
-            if frame.failure is not None:
-                held = _broken(frame.failure, held.record_type, held.url, held.offset)
-            yield held
-        elif frame.failure is not None or frame.size:
-            yield _broken(frame.failure or "not_a_record", offset=frame.start)
+        frame = Frame(source, head, dictionary)
+        yield from _compressed_records(frame, source, max_body_bytes)
         frame.pass_over()
         if frame.failure is not None:
-            _skip_to_frame(source)
+            skip_to_frame(source)
 
 
-class _Frame:
-    """One zstd or lz4 frame, decompressed as it is read. Damage ends it early and is told by `failure`.
-
-    Where it ends in the file, the lengths of its blocks say, damaged or not.
-    """
-
-    def __init__(self, source: _Source, magic: bytes, dictionary: bytes | None) -> None:
-        self.start = source.position
-        self.size = 0
-        self.failure: str | None = None
-        self._source = source
-        self._raw = _FrameBytes(_zstd_pieces(source) if magic == _ZSTD_MAGIC else _lz4_pieces(source))
-        stream = cast(BinaryIO, self._raw)
-        self._reader = ZstdReader(stream, dictionary=dictionary) if magic == _ZSTD_MAGIC else Lz4Reader(stream)
-
-    @property
-    def consumed(self) -> int:
-        """Compressed bytes that were used so far: never more than the frame has."""
-        return self._source.position - self.start
-
-    def read(self, size: int = -1) -> bytes:
-        if self.failure is not None:
-            return b""
-        try:
-            chunk: bytes = self._reader.read(_CHUNK_BYTES if size < 1 else min(size, _CHUNK_BYTES))
-        except BaseException as error:
-            if not isinstance(error, OSError) and not is_rust_panic(error):
-                raise
-            if self._source.error is not None:
-                raise self._source.error from None
-            self.failure = "bad_compression" if self.pass_over() else "truncated_record"
-            return b""
-        if not chunk and self._raw.ending == "cut_off":
-            self.failure = "truncated_record"
-        self.size += len(chunk)
-        return chunk
-
-    def tell(self) -> int:
-        return self.size
-
-    def drain(self) -> None:
-        """Read to the end: only there does the checksum say whether the content is what was written."""
-        while self.read(_CHUNK_BYTES):
-            pass
-
-    def pass_over(self) -> bool:
-        """Go to where the frame ends; whether that is before the file does."""
-        while self._raw.read(_CHUNK_BYTES):
-            pass
-        return self._raw.ending != "cut_off"
+def _compressed_records(
+    unit: Member | Frame, source: ByteSource, max_body_bytes: int
+) -> Iterator[Record | BrokenRecord]:
+    """The records of what was compressed together; only when all of it was read is the last one known to be whole."""
+    held: Record | BrokenRecord | None = None
+    for number, found in enumerate(_parse(unit, source, max_body_bytes)):
+        if held is not None:
+            yield held
+        if number and number >= unit.consumed:
+            found = _broken("shares_gzip_member", found.record_type, found.url)
+        held = replace(found, offset=unit.start + number)
+    unit.drain()
+    if held is not None:
+        yield held if unit.failure is None else _broken(unit.failure, held.record_type, held.url, held.offset)
+    elif unit.failure is not None or unit.size:
+        yield _broken(unit.failure or "not_a_record", offset=unit.start)
 
 
-class _FrameBytes:
-    """The compressed bytes of one frame, no further."""
-
-    def __init__(self, pieces: Generator[bytes, None, _Ending]) -> None:
-        self._pieces = pieces
-        self._rest = b""
-        self.ending: _Ending | None = None
-
-    def read(self, size: int = -1) -> bytes:
-        if not self._rest and self.ending is None:
-            try:
-                self._rest = next(self._pieces)
-            except StopIteration as end:
-                self.ending = end.value
-        size = len(self._rest) if size < 0 else size
-        chunk, self._rest = self._rest[:size], self._rest[size:]
-        return chunk
-
-    def tell(self) -> int:
-        return 0
-
-
-def _zstd_pieces(source: _Source) -> Generator[bytes, None, _Ending]:
-    """A zstd frame block by block (RFC 8878, section 3.1.1)."""
-    head = source.exactly(5)
-    if len(head) < 5:
-        return "cut_off"
-    flags = head[4]
-    is_single = flags >> 5 & 1
-    num_bytes = (1 - is_single) + (0, 1, 2, 4)[flags & 3] + (is_single, 2, 4, 8)[flags >> 6]
-    rest = source.exactly(num_bytes)
-    yield head + rest
-    if len(rest) < num_bytes:
-        return "cut_off"
-    while True:
-        header = source.exactly(3)
-        value = int.from_bytes(header, "little")
-        kind, size = value >> 1 & 3, value >> 3
-        if len(header) == 3 and (kind == 3 or size > _MAX_ZSTD_BLOCK):
-            yield header
-            return "no_end"
-        num_bytes = 1 if kind == 1 else size
-        block = source.exactly(num_bytes)
-        yield header + block
-        if len(header) < 3 or len(block) < num_bytes:
-            return "cut_off"
-        if value & 1:
-            break
-    num_bytes = 4 * (flags >> 2 & 1)
-    checksum = source.exactly(num_bytes)
-    yield checksum
-    return "whole" if len(checksum) == num_bytes else "cut_off"
-
-
-def _lz4_pieces(source: _Source) -> Generator[bytes, None, _Ending]:
-    """An lz4 frame block by block (LZ4 Frame Format Description 1.6)."""
-    head = source.exactly(6)
-    if len(head) < 6:
-        return "cut_off"
-    flags = head[4]
-    num_bytes = 1 + 8 * (flags >> 3 & 1) + 4 * (flags & 1)
-    rest = source.exactly(num_bytes)
-    yield head + rest
-    if len(rest) < num_bytes:
-        return "cut_off"
-    while True:
-        header = source.exactly(4)
-        size = int.from_bytes(header, "little") & 0x7FFFFFFF
-        if len(header) == 4 and size > _MAX_LZ4_BLOCK:
-            yield header
-            return "no_end"
-        if len(header) == 4 and header == bytes(4):
-            yield header
-            break
-        num_bytes = size + 4 * (flags >> 4 & 1)
-        block = source.exactly(num_bytes)
-        yield header + block
-        if len(header) < 4 or len(block) < num_bytes:
-            return "cut_off"
-    num_bytes = 4 * (flags >> 2 & 1)
-    checksum = source.exactly(num_bytes)
-    yield checksum
-    return "whole" if len(checksum) == num_bytes else "cut_off"
-
-
-def _is_skippable(head: bytes) -> bool:
-    return head[1:4] == _SKIPPABLE_MAGIC and head[0] >> 4 == 5
-
-
-def _skippable_content(source: _Source) -> bytes | None:
-    """The content of a skippable frame, empty where that is too long to be a dictionary; None: the file ends in it."""
-    head = source.exactly(8)
-    size = int.from_bytes(head[4:], "little")
-    if len(head) < 8:
-        return None
-    if size <= _MAX_DICTIONARY_BYTES:
-        content = source.exactly(size)
-        return content if len(content) == size else None
-    while size and (skipped := source.read(min(size, 1 << 20))):
-        size -= len(skipped)
-    return None if size else b""
-
-
-def _dictionary(content: bytes) -> bytes:
-    """What the frames of a WARC file in zstd were compressed with; that may be compressed itself."""
-    if not content.startswith(_ZSTD_MAGIC):
-        return content
-    try:
-        return _decode_zstd(content, _MAX_DICTIONARY_BYTES, False)
-    except UndecodableBody:
-        return b""  # so that every frame is counted as damaged
-
-
-def _skip_to_frame(source: _Source) -> bool:
-    """Go to the next place that looks like a frame, or to the end; whether anything but zero bytes was passed over."""
-    passed_content = False
-    while window := source.peek(2 * _PROBE_BYTES):
-        at_end = len(window) < 2 * _PROBE_BYTES
-        found = [place for magic in (_ZSTD_MAGIC, _LZ4_MAGIC) if (place := window.find(magic)) >= 0]
-        skipped = source.read(min(found) if found else len(window) if at_end else len(window) - 3)
-        passed_content = passed_content or skipped.strip(b"\x00") != b""
-        if found:
-            break
-    return passed_content
-
-
-def _plain_records(source: _Source, max_body_bytes: int) -> Iterator[Record | BrokenRecord]:
+def _plain_records(source: ByteSource, max_body_bytes: int) -> Iterator[Record | BrokenRecord]:
     for found in _parse(source, source, max_body_bytes):
         source.settled = source.position
         yield found
 
 
 def _parse(
-    stream: "_Source | _Member | _Frame", source: _Source, max_body_bytes: int
+    stream: "ByteSource | Member | Frame", source: ByteSource, max_body_bytes: int
 ) -> Iterator[Record | BrokenRecord]:
     """Records of a stretch of WARC text, and what is between them that is none.
 
@@ -600,7 +195,7 @@ def _parse(
     Args:
         source: the file; what its stream raises is no damage.
     """
-    text = stream if isinstance(stream, _Source) else _Source(cast(BinaryIO, stream))
+    text = stream if isinstance(stream, ByteSource) else ByteSource(cast(BinaryIO, stream))
     while True:
         _skip(text, _NEWLINES)
         start = text.position
@@ -628,7 +223,7 @@ def _parse(
         yield found
 
 
-def _header(text: _Source) -> tuple[bytes, int, int | None]:
+def _header(text: ByteSource) -> tuple[bytes, int, int | None]:
     """The bytes that a record begins with, how many of them are its header (0: it does not end), and the length of its
     block (None: it has none)."""
     header = text.at_hand()
@@ -648,7 +243,7 @@ def _header_end(text: bytes) -> int:
     return end
 
 
-def _skip(text: _Source, what: bytes) -> None:
+def _skip(text: ByteSource, what: bytes) -> None:
     """Pass over bytes that are in `what`."""
     while window := text.peek(1):
         if window not in what:
@@ -656,7 +251,7 @@ def _skip(text: _Source, what: bytes) -> None:
         text.read(1)
 
 
-def _skip_to_version(text: _Source) -> bool:
+def _skip_to_version(text: ByteSource) -> bool:
     """Go to the next line that begins like a record, or to the end; whether anything but padding was passed over."""
     passed_content = False
     while window := text.peek(2 * _PROBE_BYTES):
@@ -673,7 +268,7 @@ def _skip_to_version(text: _Source) -> bool:
 class _Stretch:
     """One record's bytes, header and block, for fastwarc to read."""
 
-    def __init__(self, text: _Source, num_bytes: int, stream: "_Source | _Member | _Frame") -> None:
+    def __init__(self, text: ByteSource, num_bytes: int, stream: "ByteSource | Member | Frame") -> None:
         self._text = text
         self.missing = num_bytes
         self._stream = stream
@@ -686,7 +281,7 @@ class _Stretch:
         while True:
             # a piece at a time: a length that is not true must not become a buffer of that size
             chunk = self._text.read(min(wanted, _PIECE_BYTES))
-            if chunk or not (isinstance(self._stream, _Member) and self._stream.go_on()):
+            if chunk or not (isinstance(self._stream, Member) and self._stream.go_on()):
                 break
         self.missing -= len(chunk)
         self._size += len(chunk)
@@ -700,7 +295,7 @@ class _Stretch:
             pass
 
 
-def _read_one(stretch: _Stretch, source: _Source, max_body_bytes: int, offset: int) -> Record | BrokenRecord:
+def _read_one(stretch: _Stretch, source: ByteSource, max_body_bytes: int, offset: int) -> Record | BrokenRecord:
     try:
         archive = ArchiveIterator(
             cast(BinaryIO, stretch),  # all that fastwarc asks of a stream is read and tell
@@ -717,14 +312,6 @@ def _read_one(stretch: _Stretch, source: _Source, max_body_bytes: int, offset: i
         if source.error is not None:
             raise source.error from None
     return _broken("bad_warc_header", offset=offset)
-
-
-def is_rust_panic(error: BaseException) -> bool:
-    """Whether a library written in Rust gave up: fastwarc does on damaged lz4.
-
-    That exception is no `Exception`, so that nobody catches it unawares, and its class cannot be imported.
-    """
-    return type(error).__module__ == "pyo3_runtime" and type(error).__name__ == "PanicException"
 
 
 def _read(record: WarcRecord, max_body_bytes: int, offset: int) -> Record | BrokenRecord:
@@ -789,94 +376,3 @@ def _read_up_to(record: WarcRecord, size: int) -> bytes:
 
 def _broken(reason: str, record_type: str = "unknown", url: str | None = None, offset: int = 0) -> BrokenRecord:
     return BrokenRecord(record_type=record_type, url=url, offset=offset, length=0, reason=reason)
-
-
-def _join_chunks(body: bytes, truncated: bool) -> bytes:
-    """Undo chunked transfer (RFC 9112, section 7.1). A body that does not begin with a chunk's size was never chunked,
-    or not any more; one that ends after a whole chunk is taken as whole, as browsers do."""
-    parts: list[bytes] = []
-    position = 0
-    while position < len(body):
-        end = body.find(b"\n", position, position + _MAX_CHUNK_LINE)
-        line = body[position : max(end, position)].split(b";")[0].strip()
-        if not _CHUNK_SIZE.match(line):
-            if not parts:
-                return body
-            if truncated:
-                break
-            raise UndecodableBody("bad_transfer_encoding")
-        size = int(line, 16)
-        if size == 0:
-            break
-        chunk = body[end + 1 : end + 1 + size]
-        parts.append(chunk)
-        if len(chunk) < size and not truncated:
-            raise UndecodableBody("bad_transfer_encoding")
-        position = end + 1 + size
-        position += 2 if body[position : position + 2] == b"\r\n" else 1
-    return b"".join(parts)
-
-
-def _gunzip(body: bytes, max_bytes: int, truncated: bool) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    rest = body
-    while not parts or rest.startswith(_GZIP_MAGIC):
-        inflated, rest = _inflate(rest, _GZIP_WINDOW, max_bytes - size, truncated)
-        parts.append(inflated)
-        size += len(inflated)
-    return b"".join(parts)
-
-
-def _inflate_deflate(body: bytes, max_bytes: int, truncated: bool) -> bytes:
-    """RFC 9110 means zlib by "deflate"; many servers send it bare."""
-    try:
-        return _inflate(body, zlib.MAX_WBITS, max_bytes, truncated)[0]
-    except UndecodableBody as error:
-        if error.reason == "body_too_large":
-            raise
-        return _inflate(body, -zlib.MAX_WBITS, max_bytes, truncated)[0]
-
-
-def _inflate(body: bytes, window_bits: int, max_bytes: int, truncated: bool) -> tuple[bytes, bytes]:
-    inflater = zlib.decompressobj(window_bits)
-    try:
-        inflated = inflater.decompress(body, max_bytes + 1)
-    except zlib.error:
-        raise UndecodableBody("bad_content_encoding") from None
-    if len(inflated) > max_bytes:
-        raise UndecodableBody("body_too_large")
-    if not inflater.eof and not truncated:
-        raise UndecodableBody("bad_content_encoding")
-    return inflated, inflater.unused_data
-
-
-def _reader_decoder(
-    reader: type[BrotliReader] | type[ZstdReader],
-) -> Callable[[bytes, int, bool], bytes]:
-    def decode(body: bytes, max_bytes: int, truncated: bool) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        stream = reader(io.BytesIO(body))
-        try:
-            while size <= max_bytes and (part := stream.read(max_bytes + 1 - size)):
-                parts.append(part)
-                size += len(part)
-        except OSError:
-            if not (truncated and parts):
-                raise UndecodableBody("bad_content_encoding") from None
-        if size > max_bytes:
-            raise UndecodableBody("body_too_large")
-        return b"".join(parts)
-
-    return decode
-
-
-_decode_zstd = _reader_decoder(ZstdReader)
-_DECODERS: Mapping[str, Callable[[bytes, int, bool], bytes]] = {
-    "gzip": _gunzip,
-    "x-gzip": _gunzip,
-    "deflate": _inflate_deflate,
-    "br": _reader_decoder(BrotliReader),
-    "zstd": _decode_zstd,
-}

@@ -15,13 +15,13 @@ import trafilatura
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLParserException, HTMLTree, Node
 
-from pipeline_lib.crawl.warc_records import is_rust_panic
 from pipeline_lib.extract.block_model import block_model, choose_blocks, main_probabilities
 from pipeline_lib.extract.block_text import blocks_text
 from pipeline_lib.extract.markup_cost import markup_cost
 from pipeline_lib.extract.page_blocks import CHARS, NOTE_TITLE, PageBlocks, page_blocks
 from pipeline_lib.extract.parameters import ExtractParameters
 from pipeline_lib.extract.published import published_at
+from pipeline_lib.rust_panics import is_rust_panic
 
 _Name = Literal["blocks", "resiliparse", "trafilatura"]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from pipeline_lib.crawl.warc_records import UndecodableBody, decoded_body
+from pipeline_lib.crawl.record_bodies import UndecodableBody, decoded_body
 from pipeline_lib.extract.candidates import looks_like_html
 from pipeline_lib.extract.charset import Decoded, decode
 from pipeline_lib.extract.head_tags import HeadTag, head_tags

@@ -72,8 +72,8 @@ def main(parent: int) -> None:
 
 
 def _answer(page: Page, parameters: "ExtractParameters") -> PageAnswer:
-    from pipeline_lib.crawl.warc_records import is_rust_panic
     from pipeline_lib.extract.page_reading import read_page
+    from pipeline_lib.rust_panics import is_rust_panic
 
     try:
         return read_page(page, parameters)

@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline_lib.crawl.warc_records import BrokenRecord, UndecodableBody, decoded_body, read_records
+from pipeline_lib.crawl.record_bodies import UndecodableBody, decoded_body
+from pipeline_lib.crawl.warc_records import BrokenRecord, read_records
 from pipeline_lib.extract.charset import decode
 from pipeline_lib.extract.parameters import ExtractParameters
 

@@ -13,7 +13,8 @@ from fastwarc.stream_io import BrotliWriter, Lz4Writer, ZstdWriter, zstd_train_d
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_lib.crawl.warc_records import BrokenRecord, Record, UndecodableBody, decoded_body, read_records
+from pipeline_lib.crawl.record_bodies import UndecodableBody, decoded_body
+from pipeline_lib.crawl.warc_records import BrokenRecord, Record, read_records
 
 PAGE = b"<html><p>Hello</p></html>"
 
