@@ -12,11 +12,12 @@ from flows.stage import Stage, run_stage, same_parts
 from model.scoring_stage import LikelihoodParameters, likelihood_part
 from pipeline_lib.corpus.stage import corpus_digest, corpus_part
 from pipeline_lib.crawl.documentation import documentation_identity, documentation_parts
+from pipeline_lib.crawl.documentation_stage import crawl_part
+from pipeline_lib.crawl.fetch_stage import fetch_part, fetch_parts
 from pipeline_lib.crawl.index_query import IndexQuery
-from pipeline_lib.crawl.listing import WarcSource, list_crawl_files, list_sources, list_texts, sources_from_crawl
+from pipeline_lib.crawl.listing import SourceFile, list_crawl_files, list_sources, list_texts, sources_from_crawl
 from pipeline_lib.crawl.remote import Remote
 from pipeline_lib.crawl.select_stage import SelectParameters, select_part, select_parts, work_list_parts
-from pipeline_lib.crawl.stage import crawl_part, fetch_part, fetch_parts
 from pipeline_lib.dedup.signatures import signatures_part
 from pipeline_lib.dedup.stage import dedup_part
 from pipeline_lib.extract.opt_outs import check_opt_out_lists
@@ -42,7 +43,7 @@ def fetch(session: Session, recipe: Recipe) -> Stages:
     source = recipe.source
     remote = Remote(recipe.fetch, session.store)
     stages: dict[str, PublishedStage] = {}
-    files: list[WarcSource] = []
+    files: list[SourceFile] = []
     parts: list[Part] = []
     if source.kind == "documentation":
         stages["crawl"] = render_documentation(session, source)

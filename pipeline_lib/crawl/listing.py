@@ -43,7 +43,7 @@ class SourceError(WrongRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarcSource:
+class SourceFile:
     """One file to read: where it is, and what it is called everywhere.
 
     Attributes:
@@ -62,7 +62,7 @@ class WarcSource:
     kind: Literal["warc", "texts"] = "warc"
 
 
-def list_texts(reader: RangeReader, paths: Sequence[str]) -> list[WarcSource]:
+def list_texts(reader: RangeReader, paths: Sequence[str]) -> list[SourceFile]:
     """The files of texts that `paths` stand for, each once, in the order of `find_files`.
 
     Raises:
@@ -82,7 +82,7 @@ def list_sources(
     every: int = 1,
     sample: int | None = None,
     seed: int = 0,
-) -> list[WarcSource]:
+) -> list[SourceFile]:
     """The WARC files that `paths` stand for, each once.
 
     They are in the order of `paths`; those of folders and globs are sorted, those of path lists in the list's order.
@@ -110,7 +110,7 @@ def list_sources(
     ]
 
 
-def list_crawl_files(reader: RangeReader, selection: CrawlSelection) -> list[WarcSource]:
+def list_crawl_files(reader: RangeReader, selection: CrawlSelection) -> list[SourceFile]:
     """The files of a crawl, or the chosen ones of them, in the order of the crawl's list (`warc.paths.gz`).
 
     One file is read, the list; sizes are not known, and the path in the crawl is the identity, wherever it lies: a
@@ -135,7 +135,7 @@ def list_crawl_files(reader: RangeReader, selection: CrawlSelection) -> list[War
         raise SourceError(f"{url}: expected paths that begin with {_LAYOUT_ROOT}, found {wrong[0]!r}")
     chosen = choose_paths(paths, selection.first, every=selection.every, sample=selection.sample, seed=selection.seed)
     return [
-        WarcSource(
+        SourceFile(
             url=absolute_url(joined_url(selection.base_url, path)),
             warc_path=path,
             num_bytes=UNKNOWN_SIZE,
@@ -181,7 +181,7 @@ def check_paths(reader: RangeReader, paths: Sequence[str], base_url: str | None 
     return len(urls)
 
 
-def sources_from_crawl(stage: PublishedStage) -> list[WarcSource]:
+def sources_from_crawl(stage: PublishedStage) -> list[SourceFile]:
     """The WARC files of a published crawl stage, in the order of its path list.
 
     Raises:
@@ -197,7 +197,7 @@ def sources_from_crawl(stage: PublishedStage) -> list[WarcSource]:
         if record is None:
             raise MissingStage(f"{folder}: the path list names {entry}, which the stage did not publish; run it again")
         sources.append(
-            WarcSource(
+            SourceFile(
                 url=f"{STORE_SCHEME}{folder}/{record.path}",
                 warc_path=entry,
                 num_bytes=record.bytes,
@@ -223,11 +223,11 @@ class _Named:
     by_crawl: bool = False
 
 
-def _source(reader: RangeReader, file: _Named, warc_path: str) -> WarcSource:
+def _source(reader: RangeReader, file: _Named, warc_path: str) -> SourceFile:
     if file.by_crawl and not is_local(file.url):
-        return WarcSource(url=file.url, warc_path=warc_path, num_bytes=UNKNOWN_SIZE, fingerprint=PATH_FINGERPRINT)
+        return SourceFile(url=file.url, warc_path=warc_path, num_bytes=UNKNOWN_SIZE, fingerprint=PATH_FINGERPRINT)
     num_bytes, fingerprint = _describe(reader, file.url, with_digest=True)
-    return WarcSource(url=file.url, warc_path=warc_path, num_bytes=num_bytes, fingerprint=fingerprint)
+    return SourceFile(url=file.url, warc_path=warc_path, num_bytes=num_bytes, fingerprint=fingerprint)
 
 
 def _describe(reader: RangeReader, url: str, with_digest: bool) -> tuple[int, str]:

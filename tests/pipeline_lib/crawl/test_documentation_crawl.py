@@ -23,8 +23,8 @@ from pipeline_lib.crawl.documentation import (
     list_sites,
     read_module,
 )
+from pipeline_lib.crawl.documentation_stage import crawl_part
 from pipeline_lib.crawl.listing import sources_from_crawl
-from pipeline_lib.crawl.stage import crawl_part
 from storage.manifests import PartWriter, StageAddress
 from storage.store import Store
 
@@ -218,7 +218,7 @@ import hashlib, sys, tempfile
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from pipeline_lib.crawl.documentation import DocumentationParameters, documentation_parts
-from pipeline_lib.crawl.stage import crawl_part
+from pipeline_lib.crawl.documentation_stage import crawl_part
 from storage.manifests import PartWriter, StageAddress
 from storage.store import Store
 parameters = DocumentationParameters(packages=("grist-pkg", "pluggy"), crawl="DOCS-TEST", num_files=2)

@@ -10,10 +10,10 @@ import fsspec
 import pytest
 from published_stages import publish_stage
 
+from pipeline_lib.crawl.fetch_stage import fetch_part, fetch_parts
 from pipeline_lib.crawl.fetching import FetchParameters, open_range
 from pipeline_lib.crawl.listing import SourceError, check_paths, list_sources
 from pipeline_lib.crawl.remote import FetchFailed, Remote
-from pipeline_lib.crawl.stage import fetch_part, fetch_parts
 from storage.schemas import SOURCES
 from storage.store import Store
 

@@ -9,10 +9,10 @@ import pytest
 from crawl_server import CrawlServer, storm
 from published_stages import publish_stage, publish_tables
 
+from pipeline_lib.crawl.fetch_stage import fetch_part, fetch_parts
 from pipeline_lib.crawl.fetching import FetchParameters, open_range
 from pipeline_lib.crawl.listing import SourceError, list_sources
 from pipeline_lib.crawl.remote import FetchFailed, Remote
-from pipeline_lib.crawl.stage import fetch_part, fetch_parts
 from pipeline_lib.crawl.warc_records import read_records
 from pipeline_lib.crawl.warc_writing import Capture, write_warc
 from storage.manifests import Part
