@@ -1,9 +1,8 @@
 """`gristmill extract`: documents out of anyone's files, without a run and without Prefect."""
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.clear_errors import clear_errors
+from flows.file_progress import told_by_file
 
 if TYPE_CHECKING:
     from pipeline_lib.extract.extracted_files import ExtractProgress
@@ -94,25 +94,11 @@ def load_parameters(overrides: Sequence[str]) -> "ExtractParameters":
 
 @contextmanager
 def shown_progress() -> Iterator[Callable[["ExtractProgress"], None]]:
-    """Progress on stderr: a line that changes on a terminal, else one line a file."""
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False)
-    began = time.monotonic()
-    told = 0
-    with console.status("starting") if console.is_terminal else nullcontext() as status:
-
-        def tell(progress: "ExtractProgress") -> None:
-            nonlocal told
-            seconds = max(time.monotonic() - began, 1e-3)
-            line = (
+    with told_by_file("starting") as tell:
+        yield lambda progress: tell(
+            progress.file_number,
+            lambda seconds: (
                 f"file {progress.file_number} of {progress.num_files}: {progress.records:,} records, "
                 f"{progress.documents:,} documents, {progress.documents / seconds:.0f} a second"
-            )
-            if status is not None:
-                status.update(line)
-            elif progress.file_number > told:
-                told = progress.file_number
-                console.print(line, markup=False, soft_wrap=True)
-
-        yield tell
+            ),
+        )

@@ -1,15 +1,14 @@
 """`gristmill judge`: rules on anyone's files, without a run and without Prefect."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
-from rich.console import Console
 
+from flows.file_progress import told_by_file
 from pipeline_lib.filters.conditions import Signals
 from pipeline_lib.filters.judged_files import JudgeProgress, JudgeSummary, judge_files
 from pipeline_lib.filters.judging import Measuring, judge_batch, wanted_columns
@@ -54,27 +53,14 @@ def judge(
 
 @contextmanager
 def shown_progress() -> Iterator[Callable[[JudgeProgress], None]]:
-    """Progress on stderr: a line that changes on a terminal, else one line a file."""
-    console = Console(stderr=True, highlight=False)
-    began = time.monotonic()
-    told = 0
-    what = "reading (the first time, rules are compiled: half a minute)"
-    with console.status(what) if console.is_terminal else nullcontext() as status:
-
-        def tell(progress: JudgeProgress) -> None:
-            nonlocal told
-            seconds = max(time.monotonic() - began, 1e-3)
-            line = (
+    with told_by_file("reading (the first time, rules are compiled: half a minute)") as tell:
+        yield lambda progress: tell(
+            progress.file_number,
+            lambda seconds: (
                 f"file {progress.file_number} of {progress.num_files}: {progress.documents:,} documents, "
                 f"{progress.documents_kept:,} kept, {progress.text_bytes / 1e6 / seconds:.0f} MB/s"
-            )
-            if status is not None:
-                status.update(line)
-            elif progress.file_number > told:
-                told = progress.file_number
-                console.print(line, markup=False, soft_wrap=True)
-
-        yield tell
+            ),
+        )
 
 
 def _measured_by_model(filters: FilterParameters) -> Measuring | None:
