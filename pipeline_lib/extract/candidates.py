@@ -19,12 +19,6 @@ from pipeline_lib.extract.parameters import ExtractParameters
 
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 _TEXT_TYPE = "text/plain"
-_SNIFFED_BYTES = 1024
-_COMMENT = re.compile(rb"<!--.*?-->|<\?xml[^>]*>", re.DOTALL)
-_HTML_START = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body|title|meta|script|style|table|div|h1|p|a|b|br)\b",
-    re.IGNORECASE,
-)
 _PAGE_HEADERS = ("content-type", "content-encoding", "transfer-encoding")
 
 
@@ -167,9 +161,3 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:  # such as an unclosed bracket
         return ""
-
-
-def looks_like_html(body: bytes) -> bool:
-    """Whether a page that nobody named a type for is HTML: it begins, after comments, with a tag that HTML begins with
-    (after the MIME Sniffing standard, section 7.1)."""
-    return _HTML_START.match(_COMMENT.sub(b"", body[:_SNIFFED_BYTES])) is not None

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from pipeline_lib.crawl.listing import distinct_paths
-from pipeline_lib.extract.candidates import Candidate, Item, looks_like_html, record_items
+from pipeline_lib.extract.candidates import Candidate, Item, record_items
 from pipeline_lib.extract.extraction import Extraction
 from pipeline_lib.extract.page_frames import Page
 from pipeline_lib.extract.page_workers import PageWorkers
 from pipeline_lib.extract.parameters import ExtractParameters
+from pipeline_lib.extract.sniffing import looks_like_html
 from pipeline_lib.text_files.opening import open_stream, read_exactly
 from pipeline_lib.text_files.output_names import file_name, output_names
 from storage.accounts import Account, add_accounts

@@ -9,7 +9,6 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from pipeline_lib.crawl.record_bodies import UndecodableBody, decoded_body
-from pipeline_lib.extract.candidates import looks_like_html
 from pipeline_lib.extract.charset import Decoded, decode
 from pipeline_lib.extract.head_tags import HeadTag, head_tags
 from pipeline_lib.extract.language import identify
@@ -18,6 +17,7 @@ from pipeline_lib.extract.normalize import normalize, single_line
 from pipeline_lib.extract.opt_outs import meta_opt_out, meta_words
 from pipeline_lib.extract.page_frames import Page, PageAnswer
 from pipeline_lib.extract.parameters import ExtractParameters
+from pipeline_lib.extract.sniffing import looks_like_html
 
 _MAX_TITLE_CHARS = 1_000
 _MAX_URL_CHARS = 4_096

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline_lib.crawl.warc_records import read_records
-from pipeline_lib.extract.candidates import host_of, looks_like_html
+from pipeline_lib.extract.candidates import host_of
 from pipeline_lib.extract.parameters import ExtractParameters
+from pipeline_lib.extract.sniffing import looks_like_html
 from storage.schemas import DOCUMENTS, REJECTED_RECORDS, document_id
 
 PART = "part-00000"
