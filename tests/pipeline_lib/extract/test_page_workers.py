@@ -70,7 +70,7 @@ def test_items_without_a_page_keep_their_place(workers):
 
 
 def test_elements_nested_200_000_deep_cost_one_page():
-    parameters = ExtractParameters(max_depth=None, max_page_seconds=1.0)
+    parameters = ExtractParameters(max_depth=None, max_page_seconds=1.0, extractor="resiliparse")
     pages = [*small_pages(3), page(body=NESTED), *small_pages(3)]
     with PageWorkers(parameters) as workers:
         reasons = [answer.reason for answer in read_all(workers, pages)]
@@ -122,7 +122,7 @@ def test_a_worker_killed_from_outside_costs_nothing(workers):
 
 
 def test_a_page_whose_worker_is_killed_twice_is_given_up():
-    parameters = ExtractParameters(max_depth=None)
+    parameters = ExtractParameters(max_depth=None, extractor="resiliparse")
     with PageWorkers(parameters) as workers:
         read_all(workers, [page()])  # the worker is ready
         killed = set()
@@ -187,7 +187,7 @@ from pipeline_lib.extract.page_frames import Page
 from pipeline_lib.extract.page_workers import thread_workers
 from pipeline_lib.extract.parameters import ExtractParameters
 
-workers = thread_workers(ExtractParameters(max_depth=None, max_page_seconds=300.0))
+workers = thread_workers(ExtractParameters(max_depth=None, max_page_seconds=300.0, extractor="resiliparse"))
 page = Page(kind="response", body=b"<p>Some words.</p>", mime="text/html")
 list(workers.answers([(0, page)]))
 print(json.dumps(workers.process_ids()), flush=True)
