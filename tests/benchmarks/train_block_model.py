@@ -17,6 +17,7 @@ import html
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,9 +51,20 @@ from pipeline_lib.extract.parameters import ExtractParameters  # noqa: E402
 
 _NUM_TREES = 150
 _PARAMETERS: dict[str, Any] = {
-    **{"objective": "binary", "learning_rate": 0.06, "num_leaves": 31, "min_data_in_leaf": 40, "max_bin": 63},
-    **{"feature_fraction": 0.25, "bagging_fraction": 0.7, "bagging_freq": 1, "lambda_l2": 5.0},
-    **{"seed": 1, "deterministic": True, "force_col_wise": True, "num_threads": 1, "verbose": -1},
+    "objective": "binary",
+    "learning_rate": 0.06,
+    "num_leaves": 31,
+    "min_data_in_leaf": 40,
+    "max_bin": 63,
+    "feature_fraction": 0.25,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "lambda_l2": 5.0,
+    "seed": 1,
+    "deterministic": True,
+    "force_col_wise": True,
+    "num_threads": 1,
+    "verbose": -1,
 }
 _CRAWL_WEIGHT = 0.15
 _DISPUTED_WEIGHT = 0.15  # of blocks about which the two libraries differ
@@ -162,7 +174,7 @@ def labels_of(blocks: list[list[str]], main: str) -> Floats:
     """
     expected = words_of(main)
     triples = set(zip(expected, expected[1:], expected[2:], strict=False))
-    pairs = set(zip(expected, expected[1:], strict=False))
+    pairs = set(pairwise(expected))
     lines = Counter(" ".join(words_of(line)) for line in main.split("\n"))
     joined = f" {' '.join(expected)} "
     labels = np.zeros(len(blocks))

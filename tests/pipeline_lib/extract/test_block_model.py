@@ -35,12 +35,13 @@ PAGES = {
     "<aside><h3>Most read</h3><ul><li><a href=a>Ten ways to cook an egg</a></ul></aside>"
     "<footer>Copyright 2024 Harden Post. All rights reserved. <a href=p>Privacy policy</a></footer>",
     "with divs and classes": f"<div id=topbar><ul class=menu>{MENU}</ul></div><div class=content><h1>A bridge</h1>"
-    f"<div class=entry>{ARTICLE}</div><div class=share-buttons><a href=f>Share on Facebook</a> <a href=t>Tweet</a></div>"
+    f"<div class=entry>{ARTICLE}</div>"
+    "<div class=share-buttons><a href=f>Share on Facebook</a> <a href=t>Tweet</a></div>"
     "</div><div class=sidebar><h3>Most read</h3><a href=a>Ten ways to cook an egg</a></div>"
     "<div class='cookie-banner'><p>We use cookies to give you the best experience. <a href=c>Accept all</a></p></div>"
     "<div id=footer><p>Copyright 2024 Harden Post. All rights reserved.</p></div>",
-    "with a table": f"<table><tr><td><table><tr><td><ul>{MENU}</ul></td></tr></table></td><td><h1>A bridge</h1>{ARTICLE}"
-    "</td></tr></table>",
+    "with a table": f"<table><tr><td><table><tr><td><ul>{MENU}</ul></table></td>"
+    f"<td><h1>A bridge</h1>{ARTICLE}</td></tr></table>",
 }
 
 
