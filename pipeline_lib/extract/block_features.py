@@ -205,7 +205,8 @@ def measure_page(elements: Ints, blocks: Ints, size: int) -> Any:
 def _is_prose(block: Ints) -> bool:
     words = block[WORDS]
     enough = words >= _MIN_PROSE_WORDS or (3 * block[FOREIGN] > 2 * block[CHARS] and block[CHARS] >= 30)
-    return enough and block[LINK_CHARS] <= _MAX_PROSE_LINK_RATIO * block[CHARS] and block[ENDS] + block[COMMAS] > 0
+    linked = block[LINK_CHARS] > _MAX_PROSE_LINK_RATIO * block[CHARS]
+    return bool(enough and not linked and block[ENDS] + block[COMMAS] > 0)
 
 
 @njit(nogil=True, cache=True)

@@ -16,11 +16,13 @@ from numba import njit
 
 from pipeline_lib.classifier.exponential import logistic
 from pipeline_lib.extract.block_features import FEATURE_NAMES, NUM_FEATURES, fill_row, measure_page
-from pipeline_lib.extract.page_blocks import AREAS, ELEMENT, UNSEEN, WORDS, Ints, PageBlocks
+from pipeline_lib.extract.page_blocks import AREAS, ELEMENT, REMOVED, WORDS, Ints, PageBlocks
 
 MODEL_PATH = Path(__file__).with_name("block_model.npz")
 
 Floats = npt.NDArray[np.float64]
+
+_MIN_SEEN_RATIO = 0.1  # of a page's words: less in sight, and what is not counts, too
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +71,7 @@ def load_block_model(path: Path) -> BlockModel:
 
 def main_probabilities(page: PageBlocks, model: BlockModel) -> Floats:
     """For each block the probability that it is main text."""
-    return _probabilities(  # type: ignore[no-any-return]
+    return _probabilities(
         page.elements, page.blocks, len(page.page), model.roots, model.features, model.thresholds, model.right
     )
 
@@ -77,16 +79,14 @@ def main_probabilities(page: PageBlocks, model: BlockModel) -> Floats:
 def choose_blocks(page: PageBlocks, probabilities: Floats) -> npt.NDArray[np.bool_]:
     """Which blocks are taken for main text.
 
-    What is out of sight (`hidden`, `aria-hidden`, `display: none`) counts only on pages that have next to nothing else.
+    What is out of sight (`hidden`, `display: none`, `visibility: hidden`) counts only on pages that have next to
+    nothing else. `aria-hidden` is left to the model: it is on slides and folded answers as well as on ornaments.
     """
-    unseen = page.elements[page.blocks[:, ELEMENT], AREAS] & UNSEEN != 0
+    unseen = page.elements[page.blocks[:, ELEMENT], AREAS] & REMOVED != 0
     seen_words = int(page.blocks[~unseen, WORDS].sum())
     if seen_words >= _MIN_SEEN_RATIO * int(page.blocks[:, WORDS].sum()):
         probabilities = np.where(unseen, 0.0, probabilities)
     return best_choice(probabilities, page.blocks[:, WORDS])  # type: ignore[no-any-return]
-
-
-_MIN_SEEN_RATIO = 0.1
 
 
 @njit(nogil=True, cache=True)

@@ -97,7 +97,8 @@ _AREA_NAMES = (
 )
 AREA_NAMES = tuple(_AREA_NAMES.split())
 AREA = {name: number for number, name in enumerate(AREA_NAMES)}
-UNSEEN = 1 << len(AREA)  # in an element that `hidden`, `aria-hidden` or its style keeps out of sight
+UNSEEN = 1 << len(AREA)  # in an element that `hidden`, `aria-hidden` or its style keeps out of sight or from reading
+REMOVED = UNSEEN << 1  # in one that `hidden` or its style keeps out of sight
 _AREA_BITS = np.zeros(len(TAG_NAMES), np.int64)
 for _name, _number in AREA.items():
     _AREA_BITS[TAG[_name]] = 1 << _number
@@ -301,6 +302,7 @@ def _push(tag: int, flags: int, said: Ints, elements: Ints, stack: Ints, num_ope
     elements[k, OWN_CLASSES] = said[_BITS]
     elements[k, ALL_CLASSES] = elements[parent, ALL_CLASSES] | said[_BITS]
     elements[k, AREAS] = elements[parent, AREAS] | _AREA_BITS[tag] | (UNSEEN if said[_IS_HIDDEN] else 0)
+    elements[k, AREAS] |= REMOVED if said[_IS_HIDDEN] & 2 else 0
     elements[k, DEPTH] = elements[parent, DEPTH] + 1
     elements[k, SIGNATURE] = ((parent * 1_000_003 + tag) * 1_000_003 + said[_SIGN]) % (1 << 61)
     if tag in (_LI, _TD, _TH):
@@ -640,16 +642,14 @@ def _text(
 @njit(nogil=True, cache=True)
 def is_space_entity(page: Bytes, start: int, end: int) -> bool:
     """Whether an entity's name is `nbsp`, `#160` or `#xa0`."""
-    length = end - start
-    if length != 4:
+    if end - start != 4:
         return False
-    if page[start] == 110:
-        return page[start + 1] == 98 and page[start + 2] == 115 and page[start + 3] == 112
-    if page[start] != 35:
+    first, second, third, fourth = page[start], page[start + 1], page[start + 2], page[start + 3]
+    if first == 110:
+        return bool(second == 98 and third == 115 and fourth == 112)
+    if first != 35:
         return False
-    if page[start + 1] == 49:
-        return page[start + 2] == 54 and page[start + 3] == 48
-    return page[start + 1] | 32 == 120 and page[start + 2] | 32 == 97 and page[start + 3] == 48
+    return bool((second == 49 and third == 54) or (second | 32 == 120 and third | 32 == 97)) and bool(fourth == 48)
 
 
 @njit(nogil=True, cache=True)
@@ -696,13 +696,13 @@ def _attributes(page: Bytes, i: int, said: Ints) -> int:
         elif name == _HREF:
             said[_HAS_HREF] = 1
         elif name == _HIDDEN_NAME:
-            said[_IS_HIDDEN] = 1
+            said[_IS_HIDDEN] |= 2
         elif name == _ARIA_HIDDEN:
             if end - start == 4 and page[start] | 32 == 116:
                 said[_IS_HIDDEN] |= 1
         elif name == _STYLE:
             if _hides(page, start, end):
-                said[_IS_HIDDEN] = 1
+                said[_IS_HIDDEN] |= 2
         elif name == _TYPE and end - start == 19 and page[start + 12] == 108 and page[start + 13] == 100:
             said[_IS_JSON] = 1  # application/ld+json
     return min(i + 1, size)

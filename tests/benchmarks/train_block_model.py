@@ -17,6 +17,7 @@ import html
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -173,7 +174,7 @@ def labels_of(blocks: list[list[str]], main: str) -> Floats:
     """
     expected = words_of(main)
     triples = set(zip(expected, expected[1:], expected[2:], strict=False))
-    pairs = set(zip(expected, expected[1:], strict=False))
+    pairs = set(pairwise(expected))
     lines = Counter(" ".join(words_of(line)) for line in main.split("\n"))
     joined = f" {' '.join(expected)} "
     labels = np.zeros(len(blocks))

