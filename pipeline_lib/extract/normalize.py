@@ -34,6 +34,25 @@ def _mark_table() -> npt.NDArray[np.bool_]:
 
 _IS_MARK = _mark_table()
 
+_LINE_END, _SPACE, _NO_TEXT, _METASPACE, _BEYOND_ASCII, _MARK = (1 << bit for bit in range(6))
+
+
+def _kind_table() -> npt.NDArray[np.uint8]:
+    """The kinds of each code point, as bits."""
+    table = np.zeros(0x110000, np.uint8)
+    table[0x80:] |= _BEYOND_ASCII
+    everything = "".join(map(chr, range(0x110000)))
+    for pattern, kind in ((_LINE_ENDS, _LINE_END), (_SPACES, _SPACE), (_UNWANTED, _NO_TEXT)):
+        table[[ord(found[0]) for found in pattern.finditer(everything)]] |= kind
+    table[0x2581] |= _METASPACE
+    table[: len(_IS_MARK) - 1][_IS_MARK[:-1]] |= _MARK
+    return table
+
+
+_KINDS = _kind_table()
+_ASCII_LINE_ENDS = np.flatnonzero(_KINDS[:0x80] & _LINE_END).astype(np.uint8).tobytes()
+_ASCII_NO_TEXT = np.flatnonzero(_KINDS[:0x80] & _NO_TEXT).astype(np.uint8).tobytes()
+
 
 def normalize(text: str) -> str:
     """Normalised text; normalising it again changes nothing.
@@ -47,17 +66,36 @@ def normalize(text: str) -> str:
     - spaces at line ends go, more than one blank line becomes one, and so do lines and spaces around the text, except
       the indentation of its first line.
     """
-    if not text.isascii():
+    found = _kinds(text)
+    if found & _LINE_END:
         text = _LINE_ENDS.sub("\n", text)
+    if found & _SPACE:
         text = _SPACES.sub(" ", text)
-        text = _UNWANTED.sub("", text).replace("\u2581", "_")
-        # only now, since taking characters out brings others together that compose
+    if found & _NO_TEXT:
+        text = _UNWANTED.sub("", text)
+    if found & _METASPACE:
+        text = text.replace("\u2581", "_")
+    # only now, since taking characters out brings others together that compose
+    if found & _MARK:
         text = unicodedata.normalize("NFC", _limit_marks(text))
         text = _limit_marks(text)  # again: a few marks stand for two
-    else:
-        text = _UNWANTED.sub("", _LINE_ENDS.sub("\n", text))
-    text = _TRAILING.sub("", text)
-    return _BLANK_LINES.sub("\n\n", text).strip("\n")
+    elif found & _BEYOND_ASCII:
+        text = unicodedata.normalize("NFC", text)
+    if " \n" in text or "\t\n" in text or text.endswith((" ", "\t")):
+        text = _TRAILING.sub("", text)
+    if "\n\n\n" in text:
+        text = _BLANK_LINES.sub("\n\n", text)
+    return text.strip("\n")
+
+
+def _kinds(text: str) -> int:
+    """Which kinds of characters a text has, one bit each: most pages have hardly any that need a search."""
+    if text.isascii():
+        encoded = text.encode()
+        found = 0 if len(encoded) == len(encoded.translate(None, _ASCII_LINE_ENDS)) else _LINE_END
+        return found if len(encoded) == len(encoded.translate(None, _ASCII_NO_TEXT)) else found | _NO_TEXT
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    return int(np.bitwise_or.reduce(_KINDS[codes]))
 
 
 def _limit_marks(text: str) -> str:

@@ -2,11 +2,13 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from py3langid.langid import visit_counts
 
-from pipeline_lib.extract.language import _identifier, identify, sample_text
+from pipeline_lib.extract.language import _count_features, _identifier, identify, sample_text
 
 TEXTS = {
     "en": "The function returns the number of rows that were read, or raises an error if the file is not there.",
@@ -48,6 +50,16 @@ def test_a_sample_is_bounded_and_made_of_the_text(text, num_bytes):
 def test_probabilities_are_summed_in_double_precision():
     # in single precision, the last digits would depend on the processor, and with them the digest of a corpus
     assert abs(sum(score for _, score in _identifier().rank(TEXTS["en"] + TEXTS["de"])) - 1) < 1e-12
+
+
+@given(st.text(max_size=200) | st.sampled_from(list(TEXTS.values())))
+def test_the_compiled_walk_meets_what_the_library_meets(text):
+    identifier = _identifier()
+    encoded = text.encode(errors="replace")
+    features, counts = _count_features(np.frombuffer(encoded, np.uint8), *identifier._automaton)
+    expected = visit_counts(identifier.tk_nextmove, identifier._rowbase, identifier.tk_output, encoded) or {}
+    assert dict(zip(features.tolist(), counts.tolist(), strict=True)) == expected
+    assert features.tolist() == sorted(expected)
 
 
 def test_threads_get_the_same_answers():

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline_lib.extract.normalize import normalize, single_line
+from pipeline_lib.extract.normalize import (
+    _BLANK_LINES,
+    _LINE_ENDS,
+    _SPACES,
+    _TRAILING,
+    _UNWANTED,
+    _limit_marks,
+    normalize,
+    single_line,
+)
 
 AWKWARD = st.text(
     st.one_of(
@@ -80,3 +89,25 @@ def test_hostile_text_takes_linear_time(text):
 def test_a_title_is_one_line():
     assert single_line("  The\n\n  title\u2028of it\t ", 100) == "The title of it"
     assert single_line("word " * 100, 9) == "word word"
+
+
+# characters of every kind that normalising looks for, among plain ones
+KINDS = (
+    "ab \t\n\r\x0b\x0c\x85\u2028\xa0\u3000\x00\x07\xad\u200b\ufeff\u2581"
+    "\u00e9e\u0301\u0323\u0958\u1100\u1161\u212b\U0001f642\ud800"
+)
+
+
+def plainly(text):
+    """What `normalize` promises, one search after the other over all of the text."""
+    text = _LINE_ENDS.sub("\n", text)
+    text = _SPACES.sub(" ", text)
+    text = _UNWANTED.sub("", text).replace("\u2581", "_")
+    text = _limit_marks(unicodedata.normalize("NFC", _limit_marks(text)))
+    text = _TRAILING.sub("", text)
+    return _BLANK_LINES.sub("\n\n", text).strip("\n")
+
+
+@given(st.text(st.sampled_from(KINDS), max_size=30) | st.text(max_size=30))
+def test_what_a_text_does_not_have_is_not_looked_for_and_the_result_is_the_same(text):
+    assert normalize(text) == plainly(text)
