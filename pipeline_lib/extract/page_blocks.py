@@ -385,9 +385,10 @@ def _close(
     if tag == _BR:
         return _break(elements, blocks, spans, stack, state)
     k = _open_at(tag, flags, stack, num_open, state)
-    if flags & BLOCK and (k > 0 or tag == _P):  # `</p>` without a paragraph is an empty one
+    stays = k > 0 and tag == _FORM and k < state[_TOP] - 1  # what is inside the form stays open, and goes on
+    if flags & BLOCK and (k > 0 or tag == _P) and not stays:  # `</p>` without a paragraph is an empty one
         blocks = _boundary(tag, 0, elements, blocks, spans, stack, state)
-    if k > 0 and tag == _FORM and k < state[_TOP] - 1:  # what is inside stays open
+    if stays:
         for j in range(k, state[_TOP] - 1):
             for row in range(3):
                 stack[row, j] = stack[row, j + 1]

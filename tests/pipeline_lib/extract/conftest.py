@@ -73,7 +73,9 @@ def extract_sources(tmp_path) -> Callable[..., tuple[PartRecord, PublishedStage]
             store,
             "extract",
             [Part(name=PART)],
-            lambda part, output: extract_part(part, inputs, output, ExtractParameters(**parameters)),
+            lambda part, output: extract_part(
+                part, inputs, output, ExtractParameters(**parameters), fetching=FetchParameters()
+            ),
         )
         return stage.manifest.parts[0], stage
 

@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline_lib.extract.candidates import record_items
+from pipeline_lib.crawl.fetching import FetchParameters
+from pipeline_lib.crawl.remote import FetchFailed, Remote
 from pipeline_lib.extract.parameters import ExtractParameters
+from pipeline_lib.extract.stage import source_items
 from pipeline_lib.text_files.opening import TextFileError
 from storage.schemas import DOCUMENTS, REJECTED_RECORDS, document_id
 
@@ -98,39 +100,64 @@ def test_a_store_path_is_a_source(crawl, tmp_path, extract_sources):
     assert [row["title"] for row in documents(stage)] == ["Page 5"]
 
 
-class Lost(OSError):
-    reason = "fetch_short_body"
-
-
 class Breaking(io.BytesIO):
-    def __init__(self, content, end):
+    def __init__(self, content, end, error):
         super().__init__(content)
         self.end = end
+        self.error = error
 
     def read(self, size=-1):
         if self.tell() >= self.end:
-            raise Lost
+            raise self.error
         return super().read(min(size, self.end - self.tell()))
 
 
+class Cut(Remote):
+    """A server that gives the members up to a byte, and then no more."""
+
+    def open(self, url, start=0, length=-1, *, fingerprint=""):
+        return Breaking(b"".join(MEMBERS), STARTS[3] + 60, FetchFailed("no more", "fetch_short_body", url))
+
+
+def range_of_members(**changes):
+    source = {"kind": "warc", "warc_path": WARC_PATH, "url": "http://a.example/a.warc.gz", "position": 0}
+    length = sum(map(len, MEMBERS))
+    return source | {"offset": 1_000, "length": length, "bytes": -1, "wanted": None, "fingerprint": ""} | changes
+
+
 def test_where_a_stream_breaks_for_good_the_rest_is_one_row():
-    content = b"".join(MEMBERS)
-    source = {"warc_path": WARC_PATH, "offset": 1_000, "length": len(content), "bytes": 9_999_999, "wanted": None}
-    found = list(record_items(Breaking(content, STARTS[3] + 60), source, ExtractParameters()))
+    found = list(source_items(Cut(FetchParameters()), range_of_members(), ExtractParameters()))
     assert [candidate.offset for candidate, _ in found] == [1_000 + start for start in STARTS[:4]]
     assert [candidate.reason for candidate, _ in found] == [None, None, None, "fetch_short_body"]
     last = found[-1][0]
     assert (last.length, last.url) == (STARTS[6] - STARTS[3], None)
 
 
-def test_another_error_of_a_stream_is_no_reason():
-    class Reset(io.BytesIO):
-        def read(self, size=-1):
-            raise ConnectionResetError("try again")
+def test_where_a_stream_breaks_for_good_every_record_that_was_wanted_behind_is_a_row():
+    wanted = [1_000 + STARTS[number] for number in (1, 3, 5)]
+    found = list(source_items(Cut(FetchParameters()), range_of_members(wanted=wanted), ExtractParameters()))
+    assert [(candidate.offset, candidate.reason) for candidate, _ in found] == [
+        (wanted[0], None),
+        (wanted[1], "fetch_short_body"),
+        (wanted[2], "fetch_short_body"),
+    ]
 
-    source = {"warc_path": WARC_PATH, "offset": 0, "length": -1, "bytes": -1, "wanted": None}
+
+@pytest.mark.parametrize(
+    ("parameters", "source"), [({"on_give_up": "fail"}, {}), ({}, {"url": "/disk/a.warc.gz"})], ids=["fail", "disk"]
+)
+def test_a_loss_that_the_recipe_or_a_disk_does_not_forgive_ends_the_part(parameters, source):
+    with pytest.raises(FetchFailed, match="no more"):
+        list(source_items(Cut(FetchParameters(**parameters)), range_of_members(**source), ExtractParameters()))
+
+
+def test_another_error_of_a_stream_is_no_reason():
+    class Reset(Remote):
+        def open(self, url, start=0, length=-1, *, fingerprint=""):
+            return Breaking(b"", 0, ConnectionResetError("try again"))
+
     with pytest.raises(ConnectionResetError):
-        list(record_items(Reset(), source, ExtractParameters()))
+        list(source_items(Reset(FetchParameters()), range_of_members(), ExtractParameters()))
 
 
 def test_opt_outs_are_counted_by_kind(tmp_path, extract_sources):
