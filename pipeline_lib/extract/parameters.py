@@ -18,7 +18,7 @@ class ExtractParameters:
             libraries' own answers; `union` is the hybrid's, and where that is nothing or suspiciously little, the
             longest of all three.
             Measured by `make bench` on 500 pages of the Web Content Extraction Benchmark (Foley, CC-BY-4.0), mean word
-            F1 on the half of them, by site, that nothing was trained or chosen on: 0.846 for the hybrid, 0.823 for
+            F1 on the half of them, by site, that the model was not trained or tuned on: 0.846 for the hybrid, 0.823 for
             trafilatura, 0.759 for resiliparse, and 0.808 for resiliparse with trafilatura where it finds less than a
             tenth of the visible text. The hybrid is 24 times as fast as trafilatura there, resiliparse 15 times.
         min_main_ratio: "suspiciously little": chosen blocks with less than this part of the page's characters.

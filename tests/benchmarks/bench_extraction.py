@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_extraction.py [--rounds N] [--pages N] [--crawl-pages N] [--json FILE]
 
 needs ../shared/data. Word F1 is the mean over pages whose main text people have reviewed; half of them, by site, were
-kept from the block model and from every choice. Times are CPU time of one core; on a busy machine only their ratios say
+kept from the block model's training and tuning. Times are CPU time of one core; on a busy machine only their ratios say
 much.
 """
 

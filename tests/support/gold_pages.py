@@ -18,8 +18,9 @@ class GoldPage:
     """A page of the Web Content Extraction Benchmark (Foley, CC-BY-4.0).
 
     Attributes:
-        held_out: in the half that neither the block model's training nor any choice of ours has seen. Pages of one
-            site are in one half.
+        held_out: in the half on which the block model was neither trained nor tuned. Pages of one site are in one half.
+            (That the text of `noscript` and of hidden elements is read at all was seen from what blocks of both halves
+            lacked; the other half alone shows the same.)
     """
 
     id: str

@@ -107,7 +107,7 @@ def test_a_model_of_other_features_is_refused(tmp_path):
         load_block_model(tmp_path / "other.npz")
 
 
-def test_pages_that_no_choice_has_seen_score_as_measured(shared_data):
+def test_pages_that_the_model_was_not_trained_on_score_as_measured(shared_data):
     """A sample of the held-out half, whose mean is far from the line: 0.84 of all, trafilatura's 0.82."""
     held_out = [page for page in gold_pages(shared_data) if page.held_out]
     scores = []
