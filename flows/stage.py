@@ -11,7 +11,7 @@ it are made of counts as another input as long as something else is lost.
 
 import errno
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -126,7 +126,7 @@ def run_stage(session: Session, stage: Stage) -> PublishedStage:
             metrics=manifest.metrics,
         )
     )
-    fetched = "" if reused else _fetched(manifest.parts, seconds)
+    fetched = "" if reused else _fetched(sum(map(_bytes_fetched, manifest.parts)), seconds)
     session.progress.finished(stage.name, manifest.account, seconds, reused, fetched)
     return PublishedStage(store=session.store, manifest=manifest)
 
@@ -270,9 +270,13 @@ def _published_parts(
     return manifest, {}
 
 
-def _fetched(parts: Iterable[PartRecord], seconds: float) -> str:
+def _bytes_fetched(part: PartRecord) -> int:
+    num_bytes: int = part.metrics.get("bytes_fetched", 0)
+    return num_bytes
+
+
+def _fetched(num_bytes: int, seconds: float) -> str:
     """How much came from servers, and how fast; empty where nothing did."""
-    num_bytes = sum(part.metrics.get("bytes_fetched", 0) for part in parts)
     return f"{num_bytes / 1e6:,.1f} MB fetched, {num_bytes / 1e6 / max(seconds, 1e-3):,.1f} MB/s" if num_bytes else ""
 
 
@@ -301,15 +305,17 @@ def _work_on_parts(
     records: dict[str, PartRecord] = {}
     failures: dict[str, BaseException] = {}
     began = time.monotonic()
+    num_bytes = 0
     with session.progress.stage(stage.name, len(futures)) as progress:
         for future in as_completed(list(futures)):
             outcome = future.result(raise_on_failure=False)
             if isinstance(outcome, PartRecord):
                 records[futures[future]] = outcome
+                num_bytes += _bytes_fetched(outcome)
             else:
                 failures[futures[future]] = outcome
                 session.stopping.set()
-            progress.advance(_fetched(records.values(), time.monotonic() - began))
+            progress.advance(_fetched(num_bytes, time.monotonic() - began))
     real = {name: error for name, error in failures.items() if not isinstance(error, Stopped)}
     if failures:
         name, error = min((real or failures).items())
