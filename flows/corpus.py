@@ -28,6 +28,7 @@ from pipeline_lib.filters.rules import perplexity
 from pipeline_lib.filters.rules.perplexity import kind_of, model_digest
 from pipeline_lib.filters.stage import judge_part, signals_part
 from pipeline_lib.privacy.stage import privacy_part
+from pipeline_lib.survivors import TRAIL
 from storage.manifests import Part, PublishedStage
 
 Stages = Mapping[str, PublishedStage]
@@ -184,7 +185,7 @@ def score_with_model(session: Session, filters: FilterParameters, extracted: Pub
 
 def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
     """Signatures part by part, then duplicates over the whole corpus."""
-    inputs = {name: judged[name] for name in ("extract", "signals", "judge")}
+    inputs = _trail(judged)
     signatures = run_stage(
         session,
         Stage(
@@ -220,9 +221,9 @@ def mask_private_data(session: Session, recipe: Recipe, unique: Stages) -> Stage
             work=privacy_part,
             parts=same_parts(unique["extract"]),
             parameters=recipe.privacy,
-            inputs={name: unique[name] for name in ("extract", "signals", "judge", "dedup")},
+            inputs=_trail(unique),
             libraries=_COUNTING,
-            continues="dedup",
+            continues=_last_of_trail(unique),
         ),
     )
     return {**unique, "privacy": published}
@@ -237,11 +238,21 @@ def materialise(session: Session, recipe: Recipe, masked: Stages) -> Stages:
             work=corpus_part,
             parts=same_parts(masked["extract"]),
             parameters=recipe.corpus,
-            inputs={name: masked[name] for name in ("extract", "signals", "judge", "dedup", "privacy")},
+            inputs=_trail(masked),
             libraries=_COUNTING,
-            continues="privacy",
+            continues=_last_of_trail(masked),
         ),
     )
     session.run.corpus_digest = corpus_digest(published.manifest)
     session.note("corpus", published)
     return {**masked, "corpus": published}
+
+
+def _trail(stages: Stages) -> Stages:
+    """The stages that have decided about documents or edited them so far, in order."""
+    return {name: stages[name] for name in TRAIL if name in stages}
+
+
+def _last_of_trail(stages: Stages) -> str:
+    *_, last = _trail(stages)
+    return last

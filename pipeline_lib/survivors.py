@@ -1,6 +1,6 @@
 """The documents a stage still has to deal with: the extracted text, with the edits and without the drops so far."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,11 @@ from pipeline_lib.kernels.splice import splice
 from storage.manifests import PublishedStage
 from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, EDITS
 
-_DROPPING_TABLES = {"decisions": DECISIONS, "duplicates": DUPLICATES}
+# The stages that decide about documents or edit their text, in the order in which a run has them; those from `semantic`
+# to `decontaminate` only where the recipe asks for them. A stage may do both.
+TRAIL = ("extract", "signals", "judge", "dedup", "semantic", "lines", "decontaminate", "privacy")
+
+DROPPING_TABLES = {"decisions": DECISIONS, "duplicates": DUPLICATES}
 
 
 class MisplacedEdit(ValueError):
@@ -29,6 +33,12 @@ class Trail:
     documents: PublishedStage
     edits: Sequence[PublishedStage] = field(default_factory=tuple)
     drops: Sequence[PublishedStage] = field(default_factory=tuple)
+
+
+def trail_of(stages: Mapping[str, PublishedStage]) -> Trail:
+    """The trail through those of a run's stages that are there, in the run's order; other stages are passed over."""
+    after = tuple(stages[name] for name in TRAIL[1:] if name in stages)
+    return Trail(documents=stages["extract"], edits=after, drops=after)
 
 
 def read_survivors(trail: Trail, part: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -48,7 +58,7 @@ def read_survivors(trail: Trail, part: str, columns: Sequence[str] | None = None
 def without_dropped(documents: pa.Table, trail: Trail, part: str) -> pa.Table:
     """The rows that no stage of the trail has dropped."""
     for stage in trail.drops:
-        for table, schema in _DROPPING_TABLES.items():
+        for table, schema in DROPPING_TABLES.items():
             if stage.has(table, part):
                 dropped = stage.read(table, part, schema, columns=["doc_id"])["doc_id"]
                 documents = documents.filter(

@@ -1,6 +1,6 @@
 """The corpus stage: what survived, with its final text, split into train and validation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pipeline_lib.corpus.parameters import CorpusParameters
 from pipeline_lib.corpus.seeded_hash import seeded_hash
 from pipeline_lib.corpus.statistics import describe
-from pipeline_lib.survivors import Trail, read_survivors
+from pipeline_lib.survivors import DROPPING_TABLES, Trail, read_survivors, trail_of
 from storage.accounts import Account, UnbalancedAccount
 from storage.digests import joined_digest
 from storage.manifests import Manifest, Part, PartResult, PartWriter, PublishedStage
@@ -24,19 +24,19 @@ def corpus_part(
 ) -> PartResult:
     """Write `train` and `validation` (CORPUS) of one part, each in source order.
 
-    Inputs: extract, signals, judge, dedup, privacy.
+    Inputs: all stages of the trail (`survivors.TRAIL`).
 
     Raises:
-        UnbalancedAccount: what judge and dedup dropped, and what is left, are not what was extracted.
+        UnbalancedAccount: what the stages dropped, and what is left, are not what was extracted.
     """
-    edits = (inputs["signals"], inputs["privacy"])
-    drops = (inputs["judge"], inputs["dedup"])
-    survivors = read_survivors(Trail(documents=inputs["extract"], edits=edits, drops=drops), part.name)
-    _check_nothing_lost(part.name, inputs, survivors.num_rows)
+    trail = trail_of(inputs)
+    survivors = read_survivors(trail, part.name)
+    _check_nothing_lost(part.name, trail, survivors.num_rows)
 
+    clusters = inputs.get("semantic", inputs["dedup"])  # the later one's clusters hold the earlier one's
     documents = survivors.append_column(
-        CORPUS.field("cluster_id"), cluster_ids(survivors["doc_id"], inputs["dedup"], part.name)
-    ).append_column(CORPUS.field("num_edits"), count_edits(survivors["doc_id"], edits, part.name))
+        CORPUS.field("cluster_id"), cluster_ids(survivors["doc_id"], clusters, part.name)
+    ).append_column(CORPUS.field("num_edits"), count_edits(survivors["doc_id"], trail.edits, part.name))
     documents = documents.filter(pc.not_equal(pc.binary_length(pc.utf8_trim_whitespace(documents["text"])), 0))
 
     held_out = pa.array(is_held_out(documents["cluster_id"], parameters))
@@ -74,7 +74,7 @@ def cluster_ids(doc_ids: pa.ChunkedArray, dedup: PublishedStage, part: str) -> p
     return pc.coalesce(clusters["cluster_id"].take(rows), doc_ids)
 
 
-def count_edits(doc_ids: pa.ChunkedArray, stages: tuple[PublishedStage, ...], part: str) -> pa.ChunkedArray:
+def count_edits(doc_ids: pa.ChunkedArray, stages: Sequence[PublishedStage], part: str) -> pa.ChunkedArray:
     """How many edits each document's text has seen, int32."""
     edited = [stage.read("edits", part, EDITS, columns=["doc_id"]) for stage in stages if stage.has("edits", part)]
     rows = pa.chunked_array(
@@ -85,15 +85,19 @@ def count_edits(doc_ids: pa.ChunkedArray, stages: tuple[PublishedStage, ...], pa
     return pa.chunked_array([pa.array(counts, pa.int32())])
 
 
-def _check_nothing_lost(part: str, inputs: Mapping[str, PublishedStage], num_survivors: int) -> None:
-    extracted = _num_rows(inputs["extract"], "documents", part)
-    judged = _num_rows(inputs["judge"], "decisions", part)
-    duplicates = _num_rows(inputs["dedup"], "duplicates", part)
-    if extracted - judged - duplicates != num_survivors:
+def _check_nothing_lost(part: str, trail: Trail, num_survivors: int) -> None:
+    extracted = _num_rows(trail.documents, "documents", part)
+    dropped = {
+        stage.manifest.stage: num_dropped
+        for stage in trail.drops
+        if (num_dropped := sum(_num_rows(stage, table, part) for table in DROPPING_TABLES))
+    }
+    left = extracted - sum(dropped.values())
+    if left != num_survivors:
+        told = "".join(f" - {count} by {stage}" for stage, count in dropped.items())
         raise UnbalancedAccount(
-            f"{part}: {extracted} documents extracted - {judged} judged out - {duplicates} duplicates = "
-            f"{extracted - judged - duplicates}, but {num_survivors} are left: a document was dropped twice, or by a "
-            "row that names no document of this part; run judge and dedup again"
+            f"{part}: {extracted} documents extracted{told} = {left}, but {num_survivors} are left: a document was "
+            "dropped twice, or by a row that names no document of this part; run these stages again"
         )
 
 

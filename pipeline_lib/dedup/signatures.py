@@ -10,7 +10,7 @@ from pipeline_lib.dedup.parameters import SignatureParameters
 from pipeline_lib.kernels.arrow import string_buffers
 from pipeline_lib.kernels.fold_tables import fold_tables
 from pipeline_lib.kernels.shingles import fingerprint, permutations
-from pipeline_lib.survivors import Trail, read_survivors
+from pipeline_lib.survivors import read_survivors, trail_of
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
 from storage.schemas import fingerprints_schema
@@ -53,7 +53,7 @@ def signatures_part(
     part: Part, inputs: Mapping[str, PublishedStage], output: PartWriter, parameters: SignatureParameters
 ) -> PartResult:
     """Fingerprint the documents of a part that `judge` left: reads extract, signals, judge; writes `fingerprints`."""
-    trail = Trail(documents=inputs["extract"], edits=(inputs["signals"],), drops=(inputs["judge"],))
+    trail = trail_of(inputs)
     documents = read_survivors(trail, part.name, ["doc_id", "fetched_at", "text"])
     table = fingerprints(documents, parameters)
     output.table("fingerprints", table, fingerprints_schema(parameters.num_permutations))

@@ -26,7 +26,7 @@ from pipeline_lib.kernels.arrow import string_buffers
 from pipeline_lib.kernels.bands import Indices, judge_in_order, roots
 from pipeline_lib.kernels.fold_tables import fold_tables
 from pipeline_lib.kernels.shingles import Hashes, shingle_sets
-from pipeline_lib.survivors import Trail, read_survivors
+from pipeline_lib.survivors import Trail, read_survivors, trail_of
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
 from storage.schemas import CLUSTERS, DUPLICATES
@@ -40,7 +40,7 @@ def dedup_part(
 ) -> PartResult:
     """Decide over all parts at once: reads extract, signals, judge, signatures; writes `duplicates` and `clusters`,
     one file of each for every part of `signatures`."""
-    trail = Trail(documents=inputs["extract"], edits=(inputs["signals"],), drops=(inputs["judge"],))
+    trail = trail_of(inputs)
     fingerprints = read_fingerprints(inputs["signatures"], parameters)
     num_documents = len(fingerprints)
     removals = Removals.of_equal_texts(

@@ -19,7 +19,7 @@ from pipeline_lib.privacy.addresses import (
     replacement,
 )
 from pipeline_lib.privacy.parameters import PrivacyParameters
-from pipeline_lib.survivors import Trail, read_survivors
+from pipeline_lib.survivors import read_survivors, trail_of
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
 from storage.schemas import EDITS
@@ -105,9 +105,8 @@ def _merged(masks: list[_Mask]) -> list[_Mask]:
 def privacy_part(
     part: Part, inputs: Mapping[str, PublishedStage], output: PartWriter, parameters: PrivacyParameters
 ) -> PartResult:
-    """Mask the documents of a part that dedup left: reads extract, signals, judge, dedup; writes `edits`."""
-    trail = Trail(documents=inputs["extract"], edits=(inputs["signals"],), drops=(inputs["judge"], inputs["dedup"]))
-    documents = read_survivors(trail, part.name, ["doc_id", "text"])
+    """Mask the documents of a part that are left: reads the stages of the trail so far; writes `edits`."""
+    documents = read_survivors(trail_of(inputs), part.name, ["doc_id", "text"])
     edits = mask_addresses(documents, parameters)
     output.table("edits", edits, EDITS)
     by_rule = Counter(edits["rule"].to_pylist())

@@ -145,7 +145,7 @@ def test_a_document_without_text_after_its_edits_is_dropped_and_counted(inputs_o
 
 
 def test_a_document_dropped_by_two_stages_is_refused_and_not_counted_twice(inputs_of, make_corpus):
-    with pytest.raises(UnbalancedAccount, match="2 documents extracted - 1 judged out - 1 duplicates = 0, but 1 are"):
+    with pytest.raises(UnbalancedAccount, match="2 documents extracted - 1 by judge - 1 by dedup = 0, but 1 are left"):
         make_corpus(inputs_of({0: "a", 1: "b"}, judged=[1], duplicated=[1]))
 
 
