@@ -12,7 +12,8 @@ from published_stages import publish_stage, publish_tables
 from pipeline_lib.repeated_lines.parameters import RepeatedLinesParameters
 from pipeline_lib.repeated_lines.stage import COUNTS, REPEATED, count_part, lines_part, repeated_part
 from pipeline_lib.survivors import read_survivors, trail_of
-from storage.manifests import Manifest, Part
+from storage.accounts import Account
+from storage.manifests import Part, PublishedStage
 from storage.schemas import DECISIONS, DOCUMENTS, EDITS, REPEATED_EXAMPLES
 from storage.store import Store
 
@@ -23,13 +24,12 @@ Row = dict[str, object]
 class Outcome:
     """What the stages made: `texts` of the documents that are left, by doc_id; tables of all parts together."""
 
+    stages: dict[str, PublishedStage]
     texts: dict[str, str]
     edits: list[Row]
     decisions: dict[str, Row]
     examples: list[Row]
-    counts: Manifest
-    repeated: Manifest
-    lines: Manifest
+    account: Account
 
 
 @contextmanager
@@ -52,20 +52,23 @@ def _taken_out(parts: Mapping[str, Sequence[Row]], parameters: RepeatedLinesPara
             lambda part, out: repeated_part(part, {**stages, COUNTS: counts}, out, parameters),
         )
         lines = publish_stage(
-            store, "lines", names, lambda part, out: lines_part(part, {**stages, REPEATED: repeated}, out, parameters)
+            store,
+            "lines",
+            names,
+            lambda part, out: lines_part(part, {**stages, REPEATED: repeated}, out, parameters),
+            parameters={"unit": parameters.unit},
         )
         stages["lines"] = lines
         left = [row for name in parts for row in read_survivors(trail_of(stages), name).to_pylist()]
         yield Outcome(
+            stages={**stages, REPEATED: repeated},
             texts={row["doc_id"]: row["text"] for row in left},
             edits=[row for name in parts for row in lines.read("edits", name, EDITS).to_pylist()],
             decisions={
                 row["doc_id"]: row for name in parts for row in lines.read("decisions", name, DECISIONS).to_pylist()
             },
             examples=repeated.read("examples", "all", REPEATED_EXAMPLES).to_pylist(),
-            counts=counts.manifest,
-            repeated=repeated.manifest,
-            lines=lines.manifest,
+            account=lines.manifest.account,
         )
     finally:
         store.remove("stages")

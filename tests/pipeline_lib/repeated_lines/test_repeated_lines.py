@@ -50,7 +50,7 @@ def test_the_frame_of_a_site_goes_and_quotations_stay(taken_out):
         assert sum(QUOTATION in text for text in outcome.texts.values()) == 18
         assert {row["rule"] for row in outcome.edits} == {"repeated_line"}
         assert len(outcome.edits) == 208 * 3
-        assert outcome.lines.account.documents_out == 208
+        assert outcome.account.documents_out == 208
         # what is shown: the frames, most documents first, with a text as it stands on the page fetched first
         assert [row["documents"] for row in outcome.examples] == [200] * 3 + [8] * 3
         assert [row["scope_documents"] for row in outcome.examples] == [200] * 3 + [8] * 3
@@ -87,8 +87,8 @@ def test_a_document_that_is_nothing_but_frame_is_dropped_with_a_reason(taken_out
                 "evidence": None,
             }
         }
-        assert outcome.lines.account.dropped == {"only_repeated_lines": 1}
-        assert (outcome.lines.account.documents_in, outcome.lines.account.documents_out) == (12, 11)
+        assert outcome.account.dropped == {"only_repeated_lines": 1}
+        assert (outcome.account.documents_in, outcome.account.documents_out) == (12, 11)
         assert outcome.texts[doc_id(10)] == "---"
         assert outcome.texts[doc_id(11)] == ""
         assert doc_id(9) not in outcome.texts
@@ -156,8 +156,8 @@ def test_what_goes_is_what_plain_python_says_whatever_part_a_document_is_in(
     with taken_out(parts, **asked) as outcome:
         assert outcome.texts == {key: text for key, text in expected.items() if text is not None}
         assert set(outcome.decisions) == {key for key, text in expected.items() if text is None}
-        account = outcome.lines.account
-        assert account.documents_in == len(pages) == outcome.repeated.account.documents_out
+        assert outcome.account.documents_in == len(pages)
+        assert outcome.stages["repeated-lines"].manifest.account.documents_out == len(pages)
         examples = outcome.examples
     rng.shuffle(pages)
     with taken_out({"z": pages[: len(pages) // 3], "y": pages[len(pages) // 3 :]}, keep_first=True, **asked) as kept:
