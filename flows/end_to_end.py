@@ -6,7 +6,15 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.corpus import deduplicate, extract, fetch, judge, mask_private_data, materialise
+from flows.corpus import (
+    deduplicate,
+    extract,
+    fetch,
+    judge,
+    mask_private_data,
+    materialise,
+    remove_repeated_lines,
+)
 from flows.ending import wait_for_task_rows
 from flows.evaluation import evaluate
 from flows.export import export
@@ -32,7 +40,8 @@ def turn_the_mill(recipe: Recipe, session: Session) -> None:
     documents = extract(session, recipe, sources)  # main text of every page that has one
     judged = judge(session, recipe, documents)  # signals of every document; the first rule it breaks
     unique = deduplicate(session, recipe, judged)  # copies and near copies, each verified against the one kept
-    masked = mask_private_data(session, recipe, unique)  # e-mail addresses, IP addresses
+    unframed = remove_repeated_lines(session, recipe, unique)  # lines that a site puts on many pages; off by default
+    masked = mask_private_data(session, recipe, unframed)  # e-mail addresses, IP addresses
     corpus = materialise(session, recipe, masked)  # decisions applied: Parquet, train and validation
     if recipe.goal == "corpus":
         write_report(session, recipe, corpus)

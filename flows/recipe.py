@@ -34,6 +34,7 @@ from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.extract.parameters import ExtractParameters
 from pipeline_lib.filters.parameters import FilterParameters
 from pipeline_lib.privacy.parameters import PrivacyParameters
+from pipeline_lib.repeated_lines.parameters import RepeatedLinesParameters
 from pipeline_lib.report.parameters import ReportParameters
 from pipeline_lib.tokenizer.parameters import TokenizerParameters
 from pipeline_lib.tokens.parameters import TokenParameters
@@ -144,6 +145,7 @@ class Recipe(BaseModel):
     extract: ExtractParameters = ExtractParameters()
     filters: FilterParameters = FilterParameters()
     dedup: DedupParameters = DedupParameters()
+    lines: RepeatedLinesParameters = RepeatedLinesParameters()
     privacy: PrivacyParameters = PrivacyParameters()
     corpus: CorpusParameters = CorpusParameters()
     tokenizer: TokenizerParameters = TokenizerParameters()
@@ -156,8 +158,9 @@ class Recipe(BaseModel):
     def digest(self) -> str:
         """SHA-256 of all that shapes the run: the recipe without its name and description, and without manners."""
         content = self.model_dump(mode="json", exclude={"name", "description"})
-        shaping = {"fetch": shaping_parameters(self.fetch), "dedup": shaping_parameters(self.dedup)}
-        return value_digest({**content, **shaping})
+        for name in ("fetch", "dedup", "lines"):
+            content[name] = shaping_parameters(getattr(self, name))
+        return value_digest(content)
 
 
 def builtin_recipes() -> dict[str, str]:

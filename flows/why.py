@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from flows.recipe import Recipe
 from pipeline_lib.filters.conditions import Condition
 from pipeline_lib.filters.stage import read_signals
+from pipeline_lib.survivors import TRAIL
 from storage.manifests import PublishedStage, open_stage
 from storage.runs import Run
 from storage.schemas import (
@@ -84,6 +85,9 @@ def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
             lines.append(f"  dedup      kept, of cluster {capture['cluster_id']}")
         elif "split" in capture:
             lines.append("  dedup      kept: nothing like it")
+        if capture.get("repeated"):
+            repeated = capture["repeated"]
+            lines.append(f"  lines      dropped: {repeated['rule']}, {_number(repeated['value'])} of them")
         if "split" in capture:
             lines.append(f"  corpus     {capture['split']}, {capture['part']}, row {capture['row']}")
         for rule in capture.get("rules", []):
@@ -142,7 +146,6 @@ def _fate(
     if "signals" in stages:
         found = read_signals(stages["signals"], part)
         (fate["signals"],) = found.filter(pc.equal(found["doc_id"], doc_id)).drop_columns("doc_id").to_pylist()
-        fate["edits"] += _edits(stages["signals"], "signals", part, doc_id)
     if "judge" in stages:
         fate["rules"] = _asked(conditions, fate["signals"], row)
         fate["decision"] = next(iter(_by_id(stages["judge"], "decisions", part, DECISIONS, doc_id)), None)
@@ -153,8 +156,11 @@ def _fate(
         if duplicate is not None:
             duplicate["kept_url"] = _url_of(stages["extract"], duplicate["kept_id"])
         fate["duplicate"] = duplicate
-    if "privacy" in stages:
-        fate["edits"] += _edits(stages["privacy"], "privacy", part, doc_id)
+    if "lines" in stages:
+        fate["repeated"] = next(iter(_by_id(stages["lines"], "decisions", part, DECISIONS, doc_id)), None)
+    for name in TRAIL:
+        if name in stages:
+            fate["edits"] += _edits(stages[name], name, part, doc_id)
     for split in ("train", "validation"):
         if "corpus" in stages and stages["corpus"].has(split, part):
             ids = stages["corpus"].read(split, part, CORPUS, ["doc_id"])["doc_id"]

@@ -156,6 +156,30 @@ CLUSTERS = _schema(
     ],
 )
 
+# One row a line or paragraph that too many documents have, of those that a part has: `unit` as it is counted.
+REPEATED_UNITS = _schema(
+    "repeated_units",
+    1,
+    [
+        _field("unit", pa.uint64()),
+        _field("first", pa.uint64()),  # the turn of the document that has it first, of all parts
+        _field("documents", pa.int64()),
+    ],
+)
+
+# One row a repeated unit that is shown: those of the most documents, first.
+REPEATED_EXAMPLES = _schema(
+    "repeated_examples",
+    1,
+    [
+        _field("doc_id", pa.string()),  # the document that has it first
+        _field("host", pa.large_string()),
+        _field("text", pa.large_string()),  # as it stands there
+        _field("documents", pa.int64()),
+        _field("scope_documents", pa.int64()),  # of the host, or of the corpus
+    ],
+)
+
 # The corpus that leaves the house: final text, one file a part and split.
 CORPUS = _schema(
     "corpus",

@@ -19,6 +19,9 @@ STAGES = (
     "judge",
     "signatures",
     "dedup",
+    "line-counts",
+    "repeated-lines",
+    "lines",
     "privacy",
     "corpus",
     "tokenizer",
@@ -29,7 +32,7 @@ STAGES = (
     "export",
 )
 # Stages that decide which documents are in the corpus; the others measure, or use it.
-_DECIDING = ("extract", "judge", "dedup", "corpus")
+_DECIDING = ("extract", "judge", "dedup", "lines", "corpus")
 _MAX_BARS = 24
 _MINUS = "\u2212"
 

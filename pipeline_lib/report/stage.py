@@ -14,6 +14,7 @@ from pipeline_lib.report.parameters import ReportParameters
 from pipeline_lib.report.provenance import provenance_section, timings_section
 from pipeline_lib.report.quantities import count, share, size
 from pipeline_lib.report.readings import reading
+from pipeline_lib.report.repeated import count_removed, repeated_section, shown_units
 from pipeline_lib.report.rules import distribution_figures, rules_table
 from pipeline_lib.report.samples import dropped_rows, dropped_samples, kept_rows, kept_samples, rejected_rows
 from pipeline_lib.report.scores import evaluation_section, scores_of
@@ -122,6 +123,12 @@ def _duplicates(inputs: Stages, parameters: ReportParameters, facts: Mapping[str
     return [duplicates_section(count_duplicates(inputs["dedup"]), pairs, parameters.excerpt_chars)]
 
 
+def _repeated(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, Any]) -> list[Section]:
+    if "lines" not in inputs or "repeated-lines" not in inputs:
+        return []
+    return [repeated_section(count_removed(inputs["lines"]), shown_units(inputs))]
+
+
 def _extraction(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, Any]) -> list[Section]:
     rows = rejected_rows(inputs, per_reason=parameters.samples_per_rule, seed=parameters.seed)
     if not rows:
@@ -191,6 +198,7 @@ _SECTIONS: tuple[Callable[[Stages, ReportParameters, Mapping[str, Any]], list[Se
     _extraction,
     _rules,
     _duplicates,
+    _repeated,
     _corpus,
     _tokenizer,
     _training,
