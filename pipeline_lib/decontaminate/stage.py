@@ -1,0 +1,246 @@
+"""The stages of decontamination.
+
+`evaluation-items` reads the evaluation sets, once. `overlaps` looks for their n-grams in every document, the only step
+that reads all text. `common-ngrams`, where the recipe ignores some, counts over all parts. `decontaminate` decides from
+what was found: another threshold looks for nothing anew. `contamination` looks through the final token shards.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline_lib.decontaminate.evaluation_files import FoundSet
+from pipeline_lib.decontaminate.items import EvaluationItems, open_items, read_sets, write_index
+from pipeline_lib.decontaminate.matching import RULE, count_documents, decide, find_hits, match_items
+from pipeline_lib.decontaminate.parameters import CommonParameters, NgramParameters, VerdictParameters
+from pipeline_lib.kernels.item_ngrams import Integers
+from pipeline_lib.survivors import read_survivors, trail_of
+from pipeline_lib.tokenizer.model import load_tokenizer
+from storage.accounts import Account
+from storage.manifests import Part, PartResult, PartWriter, PublishedStage
+from storage.schemas import (
+    COMMON_NGRAMS,
+    DECISIONS,
+    EVALUATION_HITS,
+    EVALUATION_ITEMS,
+    EVALUATION_MATCHES,
+    EVALUATION_PIECES,
+)
+from storage.token_shards import open_token_shard
+
+Stages = Mapping[str, PublishedStage]
+
+_INDEX_FILE = "index.arrow"
+_TOKENS_AT_ONCE = 1 << 24
+_SHOWN = 5
+
+
+class Contaminated(ValueError):
+    """Token shards hold an evaluation item that decontamination should have taken away."""
+
+
+def evaluation_items_part(found: Sequence[FoundSet]) -> Part:
+    """The one part of `evaluation-items`."""
+    return Part(name="all", source={"sets": [each.as_json() for each in found]})
+
+
+def evaluation_items_identity(found: Sequence[FoundSet]) -> dict[str, Any]:
+    """What shapes the items: the content of the files and how they are read, not where they are."""
+    return {"sets": [each.identity() for each in found]}
+
+
+def items_part(part: Part, inputs: Stages, output: PartWriter, parameters: NgramParameters) -> PartResult:
+    """Read the evaluation sets: writes `items`, `pieces`, and the file `index`. The account counts items."""
+    found = [FoundSet.from_json(each) for each in part.source["sets"]]
+    items = read_sets(found, parameters)
+    output.table("items", items.items, EVALUATION_ITEMS)
+    output.table("pieces", items.pieces, EVALUATION_PIECES)
+    with output.file("index", _INDEX_FILE, rows=items.num_ngrams) as path:
+        write_index(items, path)
+    dropped = _counts(items.items["reason"].drop_null())
+    num_items = items.items.num_rows
+    return PartResult(
+        account=Account(
+            documents_in=num_items,
+            documents_out=num_items - sum(dropped.values()),
+            dropped=dropped,
+            unit_in="items",
+            unit_out="items",
+        ),
+        metrics={"items": _counts(items.items["set"]), "ngrams": items.num_ngrams, "pieces": items.num_pieces},
+    )
+
+
+def overlaps_part(part: Part, inputs: Stages, output: PartWriter, parameters: None) -> PartResult:
+    """Find the items' n-grams in the documents of a part that are left: writes `hits`. Inputs: the trail so far and
+    `evaluation-items`."""
+    items = read_items(inputs["evaluation-items"])
+    documents = read_survivors(trail_of(inputs), part.name, ["doc_id", "text"])
+    hits = find_hits(documents, items)
+    output.table("hits", hits, EVALUATION_HITS)
+    return PartResult(
+        account=Account(documents_in=documents.num_rows, documents_out=documents.num_rows),
+        metrics={
+            "documents_with_ngrams": len(hits["doc_id"].unique()),
+            "text_bytes": pc.sum(pc.binary_length(documents["text"]).cast(pa.int64())).as_py() or 0,
+        },
+    )
+
+
+def common_part(part: Part, inputs: Stages, output: PartWriter, parameters: CommonParameters) -> PartResult:
+    """Count the documents that have each n-gram, over all parts: writes `ngrams`, those that too many have.
+
+    Inputs: evaluation-items, overlaps. The account counts n-grams.
+    """
+    num_ngrams = inputs["evaluation-items"].record("index", "all").rows
+    documents = np.zeros(num_ngrams, np.int64)
+    for name in inputs["overlaps"].part_names:
+        hits = inputs["overlaps"].read("hits", name, EVALUATION_HITS, columns=["doc_id", "gram"])
+        documents += count_documents(hits, num_ngrams)
+    common = np.flatnonzero(documents > parameters.ignore_common)
+    table = pa.table({"gram": pa.array(common), "documents": pa.array(documents[common])}, schema=COMMON_NGRAMS)
+    output.table("ngrams", table, COMMON_NGRAMS)
+    return PartResult(
+        account=Account(
+            documents_in=num_ngrams,
+            documents_out=num_ngrams - len(common),
+            dropped={"common": len(common)},
+            unit_in="n-grams",
+            unit_out="n-grams",
+        )
+    )
+
+
+def decontaminate_part(part: Part, inputs: Stages, output: PartWriter, parameters: VerdictParameters) -> PartResult:
+    """Decide on the documents of a part: writes `matches`, also those below the line, and `decisions`.
+
+    Inputs: the trail so far, evaluation-items, overlaps, and common-ngrams where n-grams are ignored.
+    """
+    items = read_items(inputs["evaluation-items"])
+    hits = inputs["overlaps"].read("hits", part.name, EVALUATION_HITS)
+    columns = ["doc_id", "text"] if hits.num_rows else ["doc_id"]
+    documents = read_survivors(trail_of(inputs), part.name, columns)
+    num_documents = documents.num_rows
+    matches, left_out = EVALUATION_MATCHES.empty_table(), 0
+    if hits.num_rows:
+        found = match_items(documents, hits, items, _common(inputs))
+        matches, left_out = found.table, found.left_out
+    held = decide(matches, parameters.threshold)
+    output.table("matches", matches, EVALUATION_MATCHES)
+    output.table("decisions", held if parameters.action == "drop" else DECISIONS.empty_table(), DECISIONS)
+    num_dropped = held.num_rows if parameters.action == "drop" else 0
+    return PartResult(
+        account=Account(
+            documents_in=num_documents, documents_out=num_documents - num_dropped, dropped={RULE: num_dropped}
+        ),
+        metrics={
+            "documents_with_a_match": len(matches["doc_id"].unique()),
+            "documents_contaminated": held.num_rows,
+            "matches_left_out": left_out,
+            "sets": _by_set(matches, parameters.threshold),
+        },
+    )
+
+
+def contamination_part(part: Part, inputs: Stages, output: PartWriter, parameters: VerdictParameters) -> PartResult:
+    """Look through a token shard, train or validation, as a model will read it: writes `matches`.
+
+    Inputs: tokens, tokenizer, evaluation-items, and common-ngrams where n-grams are ignored.
+
+    Raises:
+        Contaminated: a document of the shard holds an item, and documents that do were to be dropped.
+    """
+    items = read_items(inputs["evaluation-items"])
+    with inputs["tokenizer"].local_file("model") as path:
+        tokenizer = load_tokenizer(path)
+    (record,) = (each for each in inputs["tokens"].manifest.files() if each.part == part.name)
+    with inputs["tokens"].local_file(record.table, part.name) as path:
+        shard = open_token_shard(path, tokenizer.identity)
+    matches, left_out = [EVALUATION_MATCHES.empty_table()], 0
+    common = _common(inputs)
+    for rows in _token_batches(shard["tokens"]):
+        batch = shard.slice(rows.start, rows.stop - rows.start)
+        documents = pa.table({"doc_id": batch["doc_id"], "text": tokenizer.decode_column(batch["tokens"])})
+        hits = find_hits(documents, items)
+        if hits.num_rows:
+            found = match_items(documents, hits, items, common)
+            matches.append(found.table)
+            left_out += found.left_out
+    table = pa.concat_tables(matches)
+    held = decide(table, parameters.threshold)
+    if held.num_rows and parameters.action == "drop":
+        raise Contaminated(_complaint(held, record.path, parameters))
+    output.table("matches", table, EVALUATION_MATCHES)
+    return PartResult(
+        account=Account(documents_in=shard.num_rows, documents_out=shard.num_rows),
+        metrics={
+            "documents_with_a_match": len(table["doc_id"].unique()),
+            "documents_contaminated": held.num_rows,
+            "matches_left_out": left_out,
+            "sets": _by_set(table, parameters.threshold),
+        },
+    )
+
+
+def read_items(stage: PublishedStage) -> EvaluationItems:
+    """What `evaluation-items` published; the index is mapped into memory, which workers on one machine share."""
+    items = stage.read("items", "all", EVALUATION_ITEMS)
+    pieces = stage.read("pieces", "all", EVALUATION_PIECES)
+    # the mapped file stays readable when a remote store's copy of it is removed
+    with stage.local_file("index") as path:
+        return open_items(items, pieces, path)
+
+
+def _common(inputs: Stages) -> Integers | None:
+    if "common-ngrams" not in inputs:
+        return None
+    grams: Integers = inputs["common-ngrams"].read("ngrams", "all", COMMON_NGRAMS, columns=["gram"])["gram"].to_numpy()
+    return grams
+
+
+def _by_set(matches: pa.Table, threshold: float) -> dict[str, dict[str, int]]:
+    """By set: items and documents with a match, and those with one at or above the line."""
+    figures = {}
+    for name in sorted(matches["set"].unique().to_pylist()):
+        of_set = matches.filter(pc.equal(matches["set"], name))
+        held = of_set.filter(pc.greater_equal(of_set["share"], threshold))
+        figures[name] = {
+            "items_with_a_match": len(of_set["item"].unique()),
+            "items_held": len(held["item"].unique()),
+            "documents_with_a_match": len(of_set["doc_id"].unique()),
+            "documents_contaminated": len(held["doc_id"].unique()),
+        }
+    return figures
+
+
+def _complaint(held: pa.Table, shard: str, parameters: VerdictParameters) -> str:
+    shown = "; ".join(
+        f"document {row['doc_id']} has {row['value']:.2f} of {row['evidence']!r}"
+        for row in held.slice(0, _SHOWN).to_pylist()
+    )
+    return (
+        f"{shard}: {held.num_rows} documents hold an evaluation item (a share of {parameters.threshold:g} or more), "
+        f"and none should: {shown}. They did not when decontamination looked, so that a later edit of their text, such "
+        "as a masked address, made it so. Withdraw them or change that edit; with decontamination.action=report the "
+        "shards are kept as they are"
+    )
+
+
+def _token_batches(tokens: pa.ChunkedArray) -> list[slice]:
+    """Consecutive rows, each batch at most `_TOKENS_AT_ONCE` unless one document alone has more."""
+    ends = np.cumsum(pc.list_value_length(tokens).to_numpy())
+    batches: list[slice] = []
+    start = 0
+    while start < len(ends):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _TOKENS_AT_ONCE, side="right")))
+        batches.append(slice(start, stop))
+        start = stop
+    return batches
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return {pair["values"]: pair["counts"] for pair in pc.value_counts(column).to_pylist()}
