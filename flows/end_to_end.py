@@ -6,14 +6,14 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.corpus import deduplicate, extract, fetch, judge, mask_private_data, materialise
+from flows.corpus import decontaminate, deduplicate, extract, fetch, judge, mask_private_data, materialise
 from flows.ending import wait_for_task_rows
 from flows.evaluation import evaluate
 from flows.export import export
 from flows.recipe import Recipe
 from flows.report import write_report
 from flows.session import RunSettings, Session, open_session
-from flows.tokens import encode_and_shuffle, train_tokenizer
+from flows.tokens import check_for_items, encode_and_shuffle, train_tokenizer
 from flows.training import train
 
 
@@ -32,7 +32,8 @@ def turn_the_mill(recipe: Recipe, session: Session) -> None:
     documents = extract(session, recipe, sources)  # main text of every page that has one
     judged = judge(session, recipe, documents)  # signals of every document; the first rule it breaks
     unique = deduplicate(session, recipe, judged)  # copies and near copies, each verified against the one kept
-    masked = mask_private_data(session, recipe, unique)  # e-mail addresses, IP addresses
+    clean = decontaminate(session, recipe, unique)  # documents that hold items of evaluation sets, where there are any
+    masked = mask_private_data(session, recipe, clean)  # e-mail addresses, IP addresses
     corpus = materialise(session, recipe, masked)  # decisions applied: Parquet, train and validation
     if recipe.goal == "corpus":
         write_report(session, recipe, corpus)
@@ -40,6 +41,7 @@ def turn_the_mill(recipe: Recipe, session: Session) -> None:
 
     tokenizer = train_tokenizer(session, recipe, corpus)  # SentencePiece BPE
     shards = encode_and_shuffle(session, recipe, tokenizer)  # Arrow IPC, shuffled over the whole corpus
+    shards = check_for_items(session, recipe, shards)  # the same items, in what a model will read
     if recipe.goal == "tokens":
         write_report(session, recipe, shards)
         return

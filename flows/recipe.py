@@ -30,6 +30,7 @@ from pipeline_lib.crawl.documentation import DocumentationParameters
 from pipeline_lib.crawl.fetching import FetchParameters
 from pipeline_lib.crawl.index_query import DATA_SERVER, CrawlSelection, IndexQuery, check_file_choice
 from pipeline_lib.crawl.work_list import WorkListParameters
+from pipeline_lib.decontaminate.parameters import DecontaminationParameters
 from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.extract.parameters import ExtractParameters
 from pipeline_lib.filters.parameters import FilterParameters
@@ -144,6 +145,7 @@ class Recipe(BaseModel):
     extract: ExtractParameters = ExtractParameters()
     filters: FilterParameters = FilterParameters()
     dedup: DedupParameters = DedupParameters()
+    decontamination: DecontaminationParameters = DecontaminationParameters()
     privacy: PrivacyParameters = PrivacyParameters()
     corpus: CorpusParameters = CorpusParameters()
     tokenizer: TokenizerParameters = TokenizerParameters()

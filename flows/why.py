@@ -21,11 +21,13 @@ from storage.schemas import (
     DOCUMENTS,
     DUPLICATES,
     EDITS,
+    EVALUATION_MATCHES,
     REJECTED_RECORDS,
 )
 from storage.store import Store
 from storage.wrong_request import WrongRequest
 
+_MATCHES_SHOWN = 5
 _ABOUT_CAPTURES = ("request", "metadata", "warcinfo")  # records that belong to a capture and are none
 
 
@@ -87,6 +89,7 @@ def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
             lines.append(f"  dedup      kept, of cluster {capture['cluster_id']}")
         elif "split" in capture:
             lines.append("  dedup      kept: nothing like it")
+        lines += _contamination_lines(capture)
         if "split" in capture:
             lines.append(f"  corpus     {capture['split']}, {capture['part']}, row {capture['row']}")
         for rule in capture.get("rules", []):
@@ -95,6 +98,29 @@ def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
             lines.append(f"    {rule['rule']:<44} {value:>12}  drops {rule['drops']:<52} {mark}".rstrip())
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def _contamination_lines(capture: Mapping[str, Any]) -> list[str]:
+    """What evaluation items the document holds, if it was asked."""
+    if not capture.get("evaluation_matches"):
+        return []
+    dropped = capture["contamination"]
+    lines = [
+        f"  evaluation dropped: {dropped['rule']}: {_number(dropped['value'])} of an item, the line is at "
+        f"{_number(dropped['threshold'])}"
+        if dropped
+        else "  evaluation kept, with some of an item"
+    ]
+    lines += [
+        f"    {match['set']}:{match['item']} ({match['fields']}): {match['matched']} of {match['of']} n-grams, "
+        f"{_one_line(match['excerpt'])!r}"
+        for match in capture["evaluation_matches"]
+    ]
+    return lines
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _conditions(run: Run) -> tuple[Condition, ...]:
@@ -147,6 +173,10 @@ def _fate(
         if duplicate is not None:
             duplicate["kept_url"] = _url_of(stages["extract"], duplicate["kept_id"])
         fate["duplicate"] = duplicate
+    if "decontaminate" in stages:
+        fate["contamination"] = next(iter(_by_id(stages["decontaminate"], "decisions", part, DECISIONS, doc_id)), None)
+        matches = _by_id(stages["decontaminate"], "matches", part, EVALUATION_MATCHES, doc_id)
+        fate["evaluation_matches"] = matches[:_MATCHES_SHOWN]
     if "privacy" in stages:
         fate["edits"] += _edits(stages["privacy"], "privacy", part, doc_id)
     for split in ("train", "validation"):

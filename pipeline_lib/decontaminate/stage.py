@@ -2,7 +2,7 @@
 
 `evaluation-items` reads the evaluation sets, once. `overlaps` looks for their n-grams in every document, the only step
 that reads all text. `common-ngrams`, where the recipe ignores some, counts over all parts. `decontaminate` decides from
-what was found: another threshold looks for nothing anew. `contamination` looks through the final token shards.
+what was found: another threshold looks for nothing anew. `shard_stage` looks through the final token shards.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,6 @@ from pipeline_lib.decontaminate.matching import RULE, count_documents, decide, f
 from pipeline_lib.decontaminate.parameters import CommonParameters, NgramParameters, VerdictParameters
 from pipeline_lib.kernels.item_ngrams import Integers
 from pipeline_lib.survivors import read_survivors, trail_of
-from pipeline_lib.tokenizer.model import load_tokenizer
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
 from storage.schemas import (
@@ -29,17 +28,10 @@ from storage.schemas import (
     EVALUATION_MATCHES,
     EVALUATION_PIECES,
 )
-from storage.token_shards import open_token_shard
 
 Stages = Mapping[str, PublishedStage]
 
 _INDEX_FILE = "index.arrow"
-_TOKENS_AT_ONCE = 1 << 24
-_SHOWN = 5
-
-
-class Contaminated(ValueError):
-    """Token shards hold an evaluation item that decontamination should have taken away."""
 
 
 def evaluation_items_part(found: Sequence[FoundSet]) -> Part:
@@ -126,7 +118,7 @@ def decontaminate_part(part: Part, inputs: Stages, output: PartWriter, parameter
     num_documents = documents.num_rows
     matches, left_out = EVALUATION_MATCHES.empty_table(), 0
     if hits.num_rows:
-        found = match_items(documents, hits, items, _common(inputs))
+        found = match_items(documents, hits, items, common_ngrams(inputs))
         matches, left_out = found.table, found.left_out
     held = decide(matches, parameters.threshold)
     output.table("matches", matches, EVALUATION_MATCHES)
@@ -140,47 +132,7 @@ def decontaminate_part(part: Part, inputs: Stages, output: PartWriter, parameter
             "documents_with_a_match": len(matches["doc_id"].unique()),
             "documents_contaminated": held.num_rows,
             "matches_left_out": left_out,
-            "sets": _by_set(matches, parameters.threshold),
-        },
-    )
-
-
-def contamination_part(part: Part, inputs: Stages, output: PartWriter, parameters: VerdictParameters) -> PartResult:
-    """Look through a token shard, train or validation, as a model will read it: writes `matches`.
-
-    Inputs: tokens, tokenizer, evaluation-items, and common-ngrams where n-grams are ignored.
-
-    Raises:
-        Contaminated: a document of the shard holds an item, and documents that do were to be dropped.
-    """
-    items = read_items(inputs["evaluation-items"])
-    with inputs["tokenizer"].local_file("model") as path:
-        tokenizer = load_tokenizer(path)
-    (record,) = (each for each in inputs["tokens"].manifest.files() if each.part == part.name)
-    with inputs["tokens"].local_file(record.table, part.name) as path:
-        shard = open_token_shard(path, tokenizer.identity)
-    matches, left_out = [EVALUATION_MATCHES.empty_table()], 0
-    common = _common(inputs)
-    for rows in _token_batches(shard["tokens"]):
-        batch = shard.slice(rows.start, rows.stop - rows.start)
-        documents = pa.table({"doc_id": batch["doc_id"], "text": tokenizer.decode_column(batch["tokens"])})
-        hits = find_hits(documents, items)
-        if hits.num_rows:
-            found = match_items(documents, hits, items, common)
-            matches.append(found.table)
-            left_out += found.left_out
-    table = pa.concat_tables(matches)
-    held = decide(table, parameters.threshold)
-    if held.num_rows and parameters.action == "drop":
-        raise Contaminated(_complaint(held, record.path, parameters))
-    output.table("matches", table, EVALUATION_MATCHES)
-    return PartResult(
-        account=Account(documents_in=shard.num_rows, documents_out=shard.num_rows),
-        metrics={
-            "documents_with_a_match": len(table["doc_id"].unique()),
-            "documents_contaminated": held.num_rows,
-            "matches_left_out": left_out,
-            "sets": _by_set(table, parameters.threshold),
+            "sets": figures_by_set(matches, parameters.threshold),
         },
     )
 
@@ -194,14 +146,15 @@ def read_items(stage: PublishedStage) -> EvaluationItems:
         return open_items(items, pieces, path)
 
 
-def _common(inputs: Stages) -> Integers | None:
+def common_ngrams(inputs: Stages) -> Integers | None:
+    """The n-grams that do not count; None: all do."""
     if "common-ngrams" not in inputs:
         return None
     grams: Integers = inputs["common-ngrams"].read("ngrams", "all", COMMON_NGRAMS, columns=["gram"])["gram"].to_numpy()
     return grams
 
 
-def _by_set(matches: pa.Table, threshold: float) -> dict[str, dict[str, int]]:
+def figures_by_set(matches: pa.Table, threshold: float) -> dict[str, dict[str, int]]:
     """By set: items and documents with a match, and those with one at or above the line."""
     figures = {}
     for name in sorted(matches["set"].unique().to_pylist()):
@@ -214,32 +167,6 @@ def _by_set(matches: pa.Table, threshold: float) -> dict[str, dict[str, int]]:
             "documents_contaminated": len(held["doc_id"].unique()),
         }
     return figures
-
-
-def _complaint(held: pa.Table, shard: str, parameters: VerdictParameters) -> str:
-    shown = "; ".join(
-        f"document {row['doc_id']} has {row['value']:.2f} of {row['evidence']!r}"
-        for row in held.slice(0, _SHOWN).to_pylist()
-    )
-    return (
-        f"{shard}: {held.num_rows} documents hold an evaluation item (a share of {parameters.threshold:g} or more), "
-        f"and none should: {shown}. They did not when decontamination looked, so that a later edit of their text, such "
-        "as a masked address, made it so. Withdraw them or change that edit; with decontamination.action=report the "
-        "shards are kept as they are"
-    )
-
-
-def _token_batches(tokens: pa.ChunkedArray) -> list[slice]:
-    """Consecutive rows, each batch at most `_TOKENS_AT_ONCE` unless one document alone has more."""
-    ends = np.cumsum(pc.list_value_length(tokens).to_numpy())
-    batches: list[slice] = []
-    start = 0
-    while start < len(ends):
-        before = int(ends[start - 1]) if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + _TOKENS_AT_ONCE, side="right")))
-        batches.append(slice(start, stop))
-        start = stop
-    return batches
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:

@@ -19,17 +19,22 @@ STAGES = (
     "judge",
     "signatures",
     "dedup",
+    "evaluation-items",
+    "overlaps",
+    "common-ngrams",
+    "decontaminate",
     "privacy",
     "corpus",
     "tokenizer",
     "encode",
     "tokens",
+    "contamination",
     "train",
     "evaluate",
     "export",
 )
 # Stages that decide which documents are in the corpus; the others measure, or use it.
-_DECIDING = ("extract", "judge", "dedup", "corpus")
+_DECIDING = ("extract", "judge", "dedup", "decontaminate", "corpus")
 _MAX_BARS = 24
 _MINUS = "\u2212"
 

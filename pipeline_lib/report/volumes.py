@@ -12,7 +12,11 @@ from pipeline_lib.report.readings import number
 from storage.manifests import PublishedStage
 from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, REJECTED_RECORDS, SOURCES
 
-_DROPPING = {"judge": ("decisions", DECISIONS), "dedup": ("duplicates", DUPLICATES)}
+_DROPPING = {
+    "judge": ("decisions", DECISIONS),
+    "dedup": ("duplicates", DUPLICATES),
+    "decontaminate": ("decisions", DECISIONS),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

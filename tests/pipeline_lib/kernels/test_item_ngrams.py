@@ -1,3 +1,4 @@
+import itertools
 import random
 import unicodedata
 from collections.abc import Sequence
@@ -23,7 +24,9 @@ from pipeline_lib.kernels.item_ngrams import (
 NGRAM = 3
 
 pieces_of_text = st.one_of(
-    st.sampled_from(["one", "Two", "THREE", "4", "4,", "55", "é", "e\u0301", "ß", "漢字", "ｶ", "ⅷ", "'", "-", "\u00ad"]),
+    st.sampled_from(
+        ["one", "Two", "THREE", "4", "4,", "55", "é", "e\u0301", "ß", "漢字", "ｶ", "ⅷ", "'", "-", "\u00ad"]
+    ),
     st.text(st.sampled_from("aAéſ٣4 漢.\u0301\u200d🙂"), max_size=4),
 )
 texts = st.lists(pieces_of_text, max_size=14).map(" ".join)
@@ -193,7 +196,7 @@ def test_passages_are_cut_before_a_character() -> None:
     data, offsets = string_buffers(pa.array(["xx", "one é two"], pa.large_string()))
     rows, starts = np.array([1, 1, 0]), np.array([0, 4, 0])
     out, bounds = passages(data, offsets, rows, starts, np.array([10, 6, 2]), 5)
-    assert [bytes(out[start:end]).decode() for start, end in zip(bounds[:-1], bounds[1:], strict=True)] == [
+    assert [bytes(out[start:end]).decode() for start, end in itertools.pairwise(bounds)] == [
         "one ",
         "é",
         "xx",
