@@ -7,9 +7,9 @@ from typing import Any, Self
 
 from pipeline_lib.decontaminate.parameters import EvaluationSet
 from pipeline_lib.text_files.finding import find_files
+from pipeline_lib.text_files.objects import read_objects
 from pipeline_lib.text_files.opening import TextFileError, content_digest
 from pipeline_lib.text_files.output_names import file_name, output_names
-from pipeline_lib.text_files.rows import read_rows
 
 _ID_FIELDS = ("id", "task_id", "question_id")
 _SHOWN_FIELDS = 40
@@ -94,7 +94,7 @@ def read_items(found: FoundSet) -> Iterator[ItemText]:
         met: dict[str, None] = {}  # fields that some item has
         missing = set(found.fields)
         num_items = 0
-        for number, row in read_rows(file):
+        for number, row in read_objects(file):
             rows = _inner(row, found.items.split(".")) if found.items is not None else [row]
             for place, item in enumerate(rows, 1):
                 num_items += 1

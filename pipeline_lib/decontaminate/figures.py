@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.manifests import PublishedStage
@@ -29,30 +30,56 @@ class SetFigures:
     documents_contaminated: int = 0
 
 
+def listed_figures(items: pa.Table) -> dict[str, SetFigures]:
+    """Figures by set, in the order of the sets, before anything was looked for.
+
+    Args:
+        items: set, reason (of EVALUATION_ITEMS).
+    """
+    names = Counter(items["set"].to_pylist())
+    compared = Counter(items.filter(pc.is_null(items["reason"]))["set"].to_pylist())
+    return {name: SetFigures(items=count, compared=compared[name]) for name, count in names.items()}
+
+
+def add_matches(figures: dict[str, SetFigures], matches: pa.Table, threshold: float) -> None:
+    """Add the matches of documents of which nothing was added yet."""
+    for name in matches["set"].unique().to_pylist():
+        of_set = matches.filter(pc.equal(matches["set"], name))
+        held = of_set.filter(pc.greater_equal(of_set["share"], threshold))
+        each = figures[name]
+        each.items_matched.update(of_set["item"].unique().to_pylist())
+        each.items_held.update(held["item"].unique().to_pylist())
+        each.documents_matched += len(of_set["doc_id"].unique())
+        each.documents_contaminated += len(held["doc_id"].unique())
+
+
 def set_figures(items: PublishedStage, matched: PublishedStage) -> dict[str, SetFigures]:
-    """Figures by set, in the order of the sets.
+    """Figures by set over all parts.
 
     Args:
         items: `evaluation-items`.
         matched: `decontaminate` or `contamination`.
     """
-    listed = items.read("items", "all", EVALUATION_ITEMS, columns=["set", "reason"])
-    names = Counter(listed["set"].to_pylist())
-    compared = Counter(listed.filter(pc.is_null(listed["reason"]))["set"].to_pylist())
-    figures = {name: SetFigures(items=count, compared=compared[name]) for name, count in names.items()}
-    threshold = matched.manifest.parameters["threshold"]
+    figures = listed_figures(items.read("items", "all", EVALUATION_ITEMS, columns=["set", "reason"]))
     for record in matched.manifest.files("matches"):
         columns = ["doc_id", "set", "item", "share"]
         matches = matched.read("matches", record.part, EVALUATION_MATCHES, columns=columns)
-        for name in matches["set"].unique().to_pylist():
-            of_set = matches.filter(pc.equal(matches["set"], name))
-            held = of_set.filter(pc.greater_equal(of_set["share"], threshold))
-            each = figures[name]
-            each.items_matched.update(of_set["item"].unique().to_pylist())
-            each.items_held.update(held["item"].unique().to_pylist())
-            each.documents_matched += len(of_set["doc_id"].unique())
-            each.documents_contaminated += len(held["doc_id"].unique())
+        add_matches(figures, matches, matched.manifest.parameters["threshold"])
     return figures
+
+
+def figures_as_json(figures: dict[str, SetFigures]) -> dict[str, dict[str, int]]:
+    return {
+        name: {
+            "items": each.items,
+            "items_compared": each.compared,
+            "items_with_a_match": len(each.items_matched),
+            "items_held": len(each.items_held),
+            "documents_with_a_match": each.documents_matched,
+            "documents_contaminated": each.documents_contaminated,
+        }
+        for name, each in figures.items()
+    }
 
 
 def contamination_metrics(items: PublishedStage, decontaminate: PublishedStage) -> dict[str, Any]:
@@ -62,15 +89,5 @@ def contamination_metrics(items: PublishedStage, decontaminate: PublishedStage) 
     return {
         "contaminated_documents": contaminated,
         "evaluation_items_found": sum(len(each.items_held) for each in figures.values()),
-        "contamination": {
-            name: {
-                "items": each.items,
-                "items_compared": each.compared,
-                "items_with_a_match": len(each.items_matched),
-                "items_held": len(each.items_held),
-                "documents_with_a_match": each.documents_matched,
-                "documents_contaminated": each.documents_contaminated,
-            }
-            for name, each in figures.items()
-        },
+        "contamination": figures_as_json(figures),
     }

@@ -56,7 +56,7 @@ def contamination_part(part: Part, inputs: Stages, output: PartWriter, parameter
             "documents_with_a_match": len(table["doc_id"].unique()),
             "documents_contaminated": held.num_rows,
             "matches_left_out": left_out,
-            "sets": figures_by_set(table, parameters.threshold),
+            "sets": figures_by_set(items, table, parameters.threshold),
         },
     )
 

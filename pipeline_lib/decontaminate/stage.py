@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline_lib.decontaminate.evaluation_files import FoundSet
+from pipeline_lib.decontaminate.figures import add_matches, figures_as_json, listed_figures
 from pipeline_lib.decontaminate.items import EvaluationItems, open_items, read_sets, write_index
 from pipeline_lib.decontaminate.matching import RULE, count_documents, decide, find_hits, match_items
 from pipeline_lib.decontaminate.parameters import CommonParameters, NgramParameters, VerdictParameters
@@ -132,7 +133,7 @@ def decontaminate_part(part: Part, inputs: Stages, output: PartWriter, parameter
             "documents_with_a_match": len(matches["doc_id"].unique()),
             "documents_contaminated": held.num_rows,
             "matches_left_out": left_out,
-            "sets": figures_by_set(matches, parameters.threshold),
+            "sets": figures_by_set(items, matches, parameters.threshold),
         },
     )
 
@@ -154,19 +155,11 @@ def common_ngrams(inputs: Stages) -> Integers | None:
     return grams
 
 
-def figures_by_set(matches: pa.Table, threshold: float) -> dict[str, dict[str, int]]:
-    """By set: items and documents with a match, and those with one at or above the line."""
-    figures = {}
-    for name in sorted(matches["set"].unique().to_pylist()):
-        of_set = matches.filter(pc.equal(matches["set"], name))
-        held = of_set.filter(pc.greater_equal(of_set["share"], threshold))
-        figures[name] = {
-            "items_with_a_match": len(of_set["item"].unique()),
-            "items_held": len(held["item"].unique()),
-            "documents_with_a_match": len(of_set["doc_id"].unique()),
-            "documents_contaminated": len(held["doc_id"].unique()),
-        }
-    return figures
+def figures_by_set(items: EvaluationItems, matches: pa.Table, threshold: float) -> dict[str, dict[str, int]]:
+    """What was found in a part."""
+    figures = listed_figures(items.items)
+    add_matches(figures, matches, threshold)
+    return figures_as_json(figures)
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:

@@ -228,7 +228,7 @@ class JsonLines:
         return pa.array(values, kind)
 
 
-def read_objects(file: str, stream: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+def line_objects(file: str, stream: Any) -> Iterator[tuple[int, dict[str, Any]]]:
     """Every object of a file, whole, with the number of its line; blank lines are passed over.
 
     Raises:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline_lib.text_files.jsonl import read_objects
+from pipeline_lib.text_files.jsonl import line_objects
 from pipeline_lib.text_files.opening import TextFileError, open_seekable, open_stream, sniff
 
 _ROWS_AT_ONCE = 256
 
 
-def read_rows(file: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_objects(file: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of a file in order, each with its number: of the line in JSON Lines, of the row in Parquet, from 1.
 
     Args:
@@ -26,7 +26,7 @@ def read_rows(file: str) -> Iterator[tuple[int, dict[str, Any]]]:
             yield from _parquet_rows(file, source)
     else:
         with open_stream(file, compression) as stream:
-            yield from read_objects(file, stream)
+            yield from line_objects(file, stream)
 
 
 def _parquet_rows(file: str, source: Any) -> Iterator[tuple[int, dict[str, Any]]]:
