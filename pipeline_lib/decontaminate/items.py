@@ -69,9 +69,9 @@ def read_sets(sets: Sequence[FoundSet], parameters: NgramParameters) -> Evaluati
 def build_items(items: Iterable[tuple[str, ItemText]], parameters: NgramParameters) -> EvaluationItems:
     """Cut items, each with the name of its set, into pieces, and index these.
 
-    A piece is a field, or fields in a row, with at least `ngram` words; what is left at the end belongs to the piece
-    before. An item with fewer words in all is one piece; with fewer than `min_words` it is left out, with a reason, as
-    is one of numbers alone.
+    A piece is a field, or fields in a row, with at least `ngram` words; what is left at the end is not looked for: who
+    has the question need not have the choices. An item with fewer words in all is one piece; with fewer than
+    `min_words` it is left out, with a reason, as is one of numbers alone.
     """
     sets: list[str] = []
     ids: list[str] = []
@@ -185,9 +185,4 @@ def _cuts(words: Sequence[int], ngram: int) -> list[tuple[int, int]]:
         if filled >= ngram:
             cuts.append((start, at + 1))
             start, filled = at + 1, 0
-    if start < len(words):
-        if cuts:
-            cuts[-1] = (cuts[-1][0], len(words))
-        else:
-            cuts.append((0, len(words)))
-    return cuts
+    return cuts or [(0, len(words))]
