@@ -18,6 +18,17 @@ from pipeline_lib.crawl.index_query import IndexQuery
 from pipeline_lib.crawl.listing import SourceFile, list_crawl_files, list_sources, list_texts, sources_from_crawl
 from pipeline_lib.crawl.remote import Remote
 from pipeline_lib.crawl.select_stage import SelectParameters, select_part, select_parts, work_list_parts
+from pipeline_lib.decontaminate.evaluation_files import find_sets
+from pipeline_lib.decontaminate.figures import contamination_metrics
+from pipeline_lib.decontaminate.parameters import CommonParameters
+from pipeline_lib.decontaminate.stage import (
+    common_part,
+    decontaminate_part,
+    evaluation_items_identity,
+    evaluation_items_part,
+    items_part,
+    overlaps_part,
+)
 from pipeline_lib.dedup.signatures import signatures_part
 from pipeline_lib.dedup.stage import dedup_part
 from pipeline_lib.extract.opt_outs import check_opt_out_lists
@@ -256,6 +267,68 @@ def remove_repeated_lines(session: Session, recipe: Recipe, unique: Stages) -> S
         ),
     )
     return {**unique, COUNTS: counts, REPEATED: repeated, "lines": removed}
+
+
+def decontaminate(session: Session, recipe: Recipe, unique: Stages) -> Stages:
+    """Look for the items of evaluation sets in all documents; then decide, which costs seconds when a line moves.
+
+    Nothing where the recipe names no sets.
+    """
+    parameters = recipe.decontamination
+    if not parameters.is_on:
+        return unique
+    found = find_sets(parameters.evaluation_sets)
+    items = run_stage(
+        session,
+        Stage(
+            name="evaluation-items",
+            work=items_part,
+            parts=[evaluation_items_part(found)],
+            parameters=parameters.ngrams(),
+            identity=evaluation_items_identity(found),
+            libraries=_COUNTING,
+        ),
+    )
+    inputs = {**_trail(unique), "evaluation-items": items}
+    overlaps = run_stage(
+        session,
+        Stage(
+            name="overlaps",
+            work=overlaps_part,
+            parts=same_parts(unique["extract"]),
+            parameters=None,
+            inputs=inputs,
+            libraries=_COUNTING,
+            continues=_last_of_trail(unique),
+        ),
+    )
+    made: dict[str, PublishedStage] = {"evaluation-items": items, "overlaps": overlaps}
+    if parameters.ignore_common is not None:
+        made["common-ngrams"] = run_stage(
+            session,
+            Stage(
+                name="common-ngrams",
+                work=common_part,
+                parts=[Part(name="all")],
+                parameters=CommonParameters(ignore_common=parameters.ignore_common),
+                inputs=dict(made),
+                libraries=_COUNTING,
+            ),
+        )
+    made["decontaminate"] = run_stage(
+        session,
+        Stage(
+            name="decontaminate",
+            work=decontaminate_part,
+            parts=same_parts(unique["extract"]),
+            parameters=parameters.verdict(),
+            inputs={**inputs, **made},
+            libraries=_COUNTING,
+            continues="overlaps",
+        ),
+    )
+    session.run.metrics.update(contamination_metrics(items, made["decontaminate"]))
+    return {**unique, **made}
 
 
 def mask_private_data(session: Session, recipe: Recipe, unique: Stages) -> Stages:

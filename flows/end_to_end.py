@@ -7,6 +7,7 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.corpus import (
+    decontaminate,
     deduplicate,
     extract,
     fetch,
@@ -21,7 +22,7 @@ from flows.export import export
 from flows.recipe import Recipe
 from flows.report import write_report
 from flows.session import RunSettings, Session, open_session
-from flows.tokens import encode_and_shuffle, train_tokenizer
+from flows.tokens import check_for_items, encode_and_shuffle, train_tokenizer
 from flows.training import train
 
 
@@ -41,7 +42,8 @@ def turn_the_mill(recipe: Recipe, session: Session) -> None:
     judged = judge(session, recipe, documents)  # signals of every document; the first rule it breaks
     unique = deduplicate(session, recipe, judged)  # copies and near copies, each verified against the one kept
     unframed = remove_repeated_lines(session, recipe, unique)  # lines that a site puts on many pages; off by default
-    masked = mask_private_data(session, recipe, unframed)  # e-mail addresses, IP addresses
+    clean = decontaminate(session, recipe, unframed)  # documents that hold items of evaluation sets; off by default
+    masked = mask_private_data(session, recipe, clean)  # e-mail addresses, IP addresses
     corpus = materialise(session, recipe, masked)  # decisions applied: Parquet, train and validation
     if recipe.goal == "corpus":
         write_report(session, recipe, corpus)
@@ -49,6 +51,7 @@ def turn_the_mill(recipe: Recipe, session: Session) -> None:
 
     tokenizer = train_tokenizer(session, recipe, corpus)  # SentencePiece BPE
     shards = encode_and_shuffle(session, recipe, tokenizer)  # Arrow IPC, shuffled over the whole corpus
+    shards = check_for_items(session, recipe, shards)  # the same items, in what a model will read
     if recipe.goal == "tokens":
         write_report(session, recipe, shards)
         return

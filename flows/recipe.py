@@ -30,6 +30,7 @@ from pipeline_lib.crawl.documentation import DocumentationParameters
 from pipeline_lib.crawl.fetching import FetchParameters
 from pipeline_lib.crawl.index_query import DATA_SERVER, CrawlSelection, IndexQuery, check_file_choice
 from pipeline_lib.crawl.work_list import WorkListParameters
+from pipeline_lib.decontaminate.parameters import DecontaminationParameters
 from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.extract.parameters import ExtractParameters
 from pipeline_lib.filters.parameters import FilterParameters
@@ -146,6 +147,7 @@ class Recipe(BaseModel):
     filters: FilterParameters = FilterParameters()
     dedup: DedupParameters = DedupParameters()
     lines: RepeatedLinesParameters = RepeatedLinesParameters()
+    decontamination: DecontaminationParameters = DecontaminationParameters()
     privacy: PrivacyParameters = PrivacyParameters()
     corpus: CorpusParameters = CorpusParameters()
     tokenizer: TokenizerParameters = TokenizerParameters()

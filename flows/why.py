@@ -22,11 +22,13 @@ from storage.schemas import (
     DOCUMENTS,
     DUPLICATES,
     EDITS,
+    EVALUATION_MATCHES,
     REJECTED_RECORDS,
 )
 from storage.store import Store
 from storage.wrong_request import WrongRequest
 
+_MATCHES_SHOWN = 5
 _ABOUT_CAPTURES = ("request", "metadata", "warcinfo")  # records that belong to a capture and are none
 
 
@@ -88,6 +90,7 @@ def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
         if capture.get("repeated"):
             repeated = capture["repeated"]
             lines.append(f"  lines      dropped: {repeated['rule']}, {_number(repeated['value'])} of them")
+        lines += _contamination_lines(capture)
         if "split" in capture:
             lines.append(f"  corpus     {capture['split']}, {capture['part']}, row {capture['row']}")
         for rule in capture.get("rules", []):
@@ -105,6 +108,29 @@ def _duplicate_of(duplicate: Mapping[str, Any]) -> str:
     if duplicate["similarity"] is None:
         return said
     return f"{said}, similarity {duplicate['similarity']:.3f}, the line is at {duplicate['threshold']:.3f}"
+
+
+def _contamination_lines(capture: Mapping[str, Any]) -> list[str]:
+    """What evaluation items the document holds, if it was asked."""
+    if not capture.get("evaluation_matches"):
+        return []
+    dropped = capture["contamination"]
+    lines = [
+        f"  evaluation dropped: {dropped['rule']}: {_number(dropped['value'])} of an item, the line is at "
+        f"{_number(dropped['threshold'])}"
+        if dropped
+        else "  evaluation kept, with some of an item"
+    ]
+    lines += [
+        f"    {match['set']}:{match['item']} ({match['fields']}): {match['matched']} of {match['of']} n-grams, "
+        f"{_one_line(match['excerpt'])!r}"
+        for match in capture["evaluation_matches"]
+    ]
+    return lines
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _conditions(run: Run) -> tuple[Condition, ...]:
@@ -158,6 +184,10 @@ def _fate(
         fate["duplicate"] = duplicate
     if "lines" in stages:
         fate["repeated"] = next(iter(_by_id(stages["lines"], "decisions", part, DECISIONS, doc_id)), None)
+    if "decontaminate" in stages:
+        fate["contamination"] = next(iter(_by_id(stages["decontaminate"], "decisions", part, DECISIONS, doc_id)), None)
+        matches = _by_id(stages["decontaminate"], "matches", part, EVALUATION_MATCHES, doc_id)
+        fate["evaluation_matches"] = matches[:_MATCHES_SHOWN]
     for name in TRAIL:
         if name in stages:
             fate["edits"] += _edits(stages[name], name, part, doc_id)

@@ -22,17 +22,22 @@ STAGES = (
     "line-counts",
     "repeated-lines",
     "lines",
+    "evaluation-items",
+    "overlaps",
+    "common-ngrams",
+    "decontaminate",
     "privacy",
     "corpus",
     "tokenizer",
     "encode",
     "tokens",
+    "contamination",
     "train",
     "evaluate",
     "export",
 )
 # Stages that decide which documents are in the corpus; the others measure, or use it.
-_DECIDING = ("extract", "judge", "dedup", "lines", "corpus")
+_DECIDING = ("extract", "judge", "dedup", "lines", "decontaminate", "corpus")
 _MAX_BARS = 24
 _MINUS = "\u2212"
 

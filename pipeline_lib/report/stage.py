@@ -6,6 +6,7 @@ from typing import Any
 from pipeline_lib.report.blocks import Block, Cell, Column, Row, Section, Table, Tile
 from pipeline_lib.report.clusters import count_duplicates, duplicate_pairs, duplicates_section
 from pipeline_lib.report.composition import compose, corpus_section, edits_table
+from pipeline_lib.report.contamination import contamination_section, find_contamination
 from pipeline_lib.report.excerpts import one_line
 from pipeline_lib.report.funnel import funnel_section
 from pipeline_lib.report.learning import read_log, training_section
@@ -129,6 +130,12 @@ def _repeated(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, 
     return [repeated_section(count_removed(inputs["lines"]), shown_units(inputs))]
 
 
+def _contamination(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, Any]) -> list[Section]:
+    if "decontaminate" not in inputs or "extract" not in inputs:
+        return []
+    return [contamination_section(find_contamination(inputs))]
+
+
 def _extraction(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, Any]) -> list[Section]:
     rows = rejected_rows(inputs, per_reason=parameters.samples_per_rule, seed=parameters.seed)
     if not rows:
@@ -199,6 +206,7 @@ _SECTIONS: tuple[Callable[[Stages, ReportParameters, Mapping[str, Any]], list[Se
     _rules,
     _duplicates,
     _repeated,
+    _contamination,
     _corpus,
     _tokenizer,
     _training,

@@ -16,6 +16,7 @@ _DROPPING = {
     "judge": ("decisions", DECISIONS),
     "dedup": ("duplicates", DUPLICATES),
     "lines": ("decisions", DECISIONS),
+    "decontaminate": ("decisions", DECISIONS),
 }
 
 
