@@ -187,6 +187,17 @@ def fingerprints_schema(num_permutations: int) -> pa.Schema:
     return _schema("fingerprints", 1, [*FINGERPRINTS_COLUMNS, signature])
 
 
+def index_schema(num_permutations: int, num_bands: int) -> pa.Schema:
+    """One row a document that a run kept: its fingerprint, for runs after it to be deduplicated against.
+
+    The band keys follow from the signature; beside it, as they are a quarter of its size, and all that finding
+    candidates takes.
+    """
+    keys = _field("band_keys", pa.list_(pa.uint64(), num_bands))
+    signature = _field("signature", pa.list_(pa.uint32(), num_permutations))
+    return _schema("index", 1, [*FINGERPRINTS_COLUMNS, keys, signature])
+
+
 def encoded_schema(token_type: pa.DataType, metadata: dict[bytes, bytes]) -> pa.Schema:
     """Documents as token ids. `metadata` binds them to one tokenizer (see `token_shards.TokenizerIdentity`)."""
     fields = [
