@@ -59,9 +59,7 @@ def earlier_inputs(
     return _open_earlier(session.store, recipe, entries)
 
 
-def index_kept(
-    session: Session, recipe: Recipe, corpus: Mapping[str, PublishedStage]
-) -> Mapping[str, PublishedStage]:
+def index_kept(session: Session, recipe: Recipe, corpus: Mapping[str, PublishedStage]) -> Mapping[str, PublishedStage]:
     """Fingerprints of what is in the corpus, as an entry of the index; without an index, nothing."""
     if recipe.dedup_index is None:
         return corpus
@@ -173,7 +171,7 @@ def _warn_of_changes(session: Session, index: str) -> None:
 
 
 def _parameters(recipe: Recipe) -> IndexParameters:
-    return IndexParameters(signatures=recipe.dedup.signatures(), bands=recipe.dedup.bands)
+    return IndexParameters(signatures=recipe.dedup.signatures(), bands=recipe.dedup.banding().bands)
 
 
 def _entry_of(entries: Sequence[IndexEntry], stages: Mapping[str, PublishedStage]) -> IndexEntry | None:

@@ -82,13 +82,12 @@ def _describe_entries(rows: Sequence[dict[str, Any]]) -> str:
     lines = []
     for row in rows:
         lines.append(
-            f"{row['sequence']:>4}  {row['entry']:<32} {row['documents']:>12,} documents  {row['bytes'] / 1e6:>10,.1f} MB"
-            f"  {row['run_id']}"
+            f"{row['sequence']:>4}  {row['entry']:<32} {row['documents']:>12,} documents  "
+            f"{row['bytes'] / 1e6:>10,.1f} MB  {row['run_id']}"
         )
         if row["not_compared"]:
             lines.append(f"      ran beside {', '.join(row['not_compared'])}: a document may be in both")
         if row["changed_since"]:
-            lines.append(
-                f"      was deduplicated against what {', '.join(row['changed_since'])} kept before: run its recipe again"
-            )
+            changed = ", ".join(row["changed_since"])
+            lines.append(f"      was deduplicated against what {changed} kept before: run its recipe again")
     return "\n".join(lines)

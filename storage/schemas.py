@@ -137,7 +137,7 @@ DUPLICATES = _schema(
         _field("doc_id", pa.string()),
         _field("rule", pa.string()),  # exact_duplicate | url_duplicate | near_duplicate | semantic_duplicate
         _field("kept_id", pa.string()),
-        _field("kept_run", pa.string(), nullable=True),  # the earlier run that kept it; null: this one
+        _field("kept_run", pa.string(), nullable=True),  # the earlier run's entry in the index; null: this run
         _field("similarity", pa.float64(), nullable=True),  # of the two texts, 0..1; null where URLs were compared
         _field("threshold", pa.float64(), nullable=True),
         _field("bands_shared", pa.int32()),

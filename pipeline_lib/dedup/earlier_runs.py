@@ -1,4 +1,4 @@
-"""What earlier runs kept, as dedup asks for it: fingerprints from their stage `index`, texts where the runs have them."""
+"""What earlier runs kept, as dedup asks for it: fingerprints from their stage `index`, texts from the runs' own."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

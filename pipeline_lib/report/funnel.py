@@ -21,6 +21,7 @@ STAGES = (
     "dedup",
     "privacy",
     "corpus",
+    "index",
     "tokenizer",
     "encode",
     "tokens",
