@@ -6,6 +6,7 @@ Each step takes the stages before it by name, and gives them on with its own.
 from collections.abc import Mapping
 from functools import partial
 
+from flows.dedup_index import earlier_inputs
 from flows.recipe import Recipe, SourceParameters
 from flows.session import Session
 from flows.stage import Stage, run_stage, same_parts
@@ -196,7 +197,7 @@ def score_with_model(session: Session, filters: FilterParameters, extracted: Pub
 
 
 def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
-    """Signatures part by part, then duplicates over the whole corpus."""
+    """Signatures part by part, then duplicates over the whole corpus, and of what earlier runs kept."""
     inputs = _trail(judged)
     signatures = run_stage(
         session,
@@ -217,7 +218,7 @@ def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
             work=dedup_part,
             parts=[Part(name="all")],
             parameters=recipe.dedup,
-            inputs={**inputs, "signatures": signatures},
+            inputs={**inputs, "signatures": signatures, **earlier_inputs(session, recipe, judged)},
             libraries=_COUNTING,
             continues="signatures",
         ),

@@ -16,6 +16,7 @@ from flows.corpus import (
     materialise,
     remove_repeated_lines,
 )
+from flows.dedup_index import check_index, index_kept
 from flows.ending import wait_for_task_rows
 from flows.evaluation import evaluate
 from flows.export import export
@@ -38,6 +39,7 @@ def end_to_end(recipe: Recipe, settings: RunSettings) -> str:
 
 def turn_the_mill(recipe: Recipe, session: Session) -> None:
     sources = fetch(session, recipe)  # WARC files: named, counted, fingerprinted
+    check_index(session, recipe, sources)  # earlier runs that this one is deduplicated against, where it is
     documents = extract(session, recipe, sources)  # main text of every page that has one
     judged = judge(session, recipe, documents)  # signals of every document; the first rule it breaks
     unique = deduplicate(session, recipe, judged)  # copies and near copies, each verified against the one kept
@@ -45,6 +47,7 @@ def turn_the_mill(recipe: Recipe, session: Session) -> None:
     clean = decontaminate(session, recipe, unframed)  # documents that hold items of evaluation sets; off by default
     masked = mask_private_data(session, recipe, clean)  # e-mail addresses, IP addresses
     corpus = materialise(session, recipe, masked)  # decisions applied: Parquet, train and validation
+    corpus = index_kept(session, recipe, corpus)  # for later runs, where the recipe names an index
     if recipe.goal == "corpus":
         write_report(session, recipe, corpus)
         return

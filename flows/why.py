@@ -1,6 +1,7 @@
 """The fate of one page in a run: every capture of it, and what each stage made of it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,8 +14,8 @@ from flows.recipe import Recipe
 from pipeline_lib.filters.conditions import Condition
 from pipeline_lib.filters.stage import read_signals
 from pipeline_lib.survivors import TRAIL
-from storage.manifests import PublishedStage, open_stage
-from storage.runs import Run
+from storage.manifests import MissingStage, PublishedStage, open_stage
+from storage.runs import Run, UnknownRun, load_run
 from storage.schemas import (
     CLUSTERS,
     CORPUS,
@@ -46,7 +47,11 @@ def fate_of(url: str, store: Store, run: Run) -> list[dict[str, Any]]:
         refused = _rows_of(stages["extract"], "rejected", part, REJECTED_RECORDS, url)
         captures += [row for row in refused if row["record_type"] not in _ABOUT_CAPTURES]
         for row in _rows_of(stages["extract"], "documents", part, DOCUMENTS, url):
-            captures.append(_fate(row, part, stages, conditions))
+            fate = _fate(row, part, stages, conditions)
+            duplicate = fate.get("duplicate")
+            if duplicate is not None and duplicate["kept_run"] is not None:
+                duplicate |= _kept_earlier(duplicate["kept_id"], duplicate["kept_run"], store, run)
+            captures.append(fate)
     return captures
 
 
@@ -103,7 +108,9 @@ def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
 
 def _duplicate_of(duplicate: Mapping[str, Any]) -> str:
     """By what rule, of which document, and how alike the two are."""
-    kept = [duplicate["kept_id"], *([f"of run {duplicate['kept_run']}"] if duplicate["kept_run"] else [])]
+    kept = [duplicate["kept_id"]]
+    if duplicate["kept_run"] is not None:
+        kept.append(f"of the earlier run {duplicate['kept_run_id'] or duplicate['kept_run']}")
     said = f"{duplicate['rule']} of {duplicate['kept_url'] or 'a document'} ({', '.join(kept)})"
     if duplicate["similarity"] is None:
         return said
@@ -180,7 +187,8 @@ def _fate(
         fate["cluster_id"] = cluster["cluster_id"] if cluster else None
         duplicate = next(iter(_by_id(stages["dedup"], "duplicates", part, DUPLICATES, doc_id)), None)
         if duplicate is not None:
-            duplicate["kept_url"] = _url_of(stages["extract"], duplicate["kept_id"])
+            is_here = duplicate["kept_run"] is None
+            duplicate["kept_url"] = _url_of(stages["extract"], duplicate["kept_id"]) if is_here else None
         fate["duplicate"] = duplicate
     if "lines" in stages:
         fate["repeated"] = next(iter(_by_id(stages["lines"], "decisions", part, DECISIONS, doc_id)), None)
@@ -198,6 +206,17 @@ def _fate(
             if at >= 0:
                 fate.update(split=split, row=at)
     return fate
+
+
+def _kept_earlier(doc_id: str, entry: str, store: Store, run: Run) -> dict[str, str | None]:
+    """Which run the entry of an index stands for, and the URL of its document, as far as the store still has them."""
+    run_id = next((each.run_id for each in run.earlier if each.entry == entry), None)
+    url = None
+    if run_id is not None:
+        with suppress(UnknownRun, MissingStage):
+            extracted = load_run(store, run_id).stage("extract")
+            url = _url_of(open_stage(store, extracted.address), doc_id) if extracted is not None else None
+    return {"kept_run_id": run_id, "kept_url": url}
 
 
 def _rows_of(stage: PublishedStage, table: str, part: str, schema: pa.Schema, url: str) -> list[dict[str, Any]]:

@@ -137,7 +137,7 @@ DUPLICATES = _schema(
         _field("doc_id", pa.string()),
         _field("rule", pa.string()),  # exact_duplicate | url_duplicate | near_duplicate | semantic_duplicate
         _field("kept_id", pa.string()),
-        _field("kept_run", pa.string(), nullable=True),  # the earlier run that kept it; null: this one
+        _field("kept_run", pa.string(), nullable=True),  # the earlier run's entry in the index; null: this run
         _field("similarity", pa.float64(), nullable=True),  # of the two texts, 0..1; null where URLs were compared
         _field("threshold", pa.float64(), nullable=True),
         _field("bands_shared", pa.int32()),
@@ -292,6 +292,17 @@ def fingerprints_schema(num_permutations: int) -> pa.Schema:
     """Fingerprints with MinHash signatures of `num_permutations` uint32 values."""
     signature = _field("signature", pa.list_(pa.uint32(), num_permutations))
     return _schema("fingerprints", 2, [*FINGERPRINTS_COLUMNS, signature])
+
+
+def index_schema(num_permutations: int, num_bands: int) -> pa.Schema:
+    """One row a document that a run kept: its fingerprint, for runs after it to be deduplicated against.
+
+    The band keys follow from the signature; beside it, as they are a quarter of its size, and all that finding
+    candidates takes.
+    """
+    keys = _field("band_keys", pa.list_(pa.uint64(), num_bands))
+    signature = _field("signature", pa.list_(pa.uint32(), num_permutations))
+    return _schema("index", 1, [*FINGERPRINTS_COLUMNS, keys, signature])
 
 
 def encoded_schema(token_type: pa.DataType, metadata: dict[bytes, bytes]) -> pa.Schema:

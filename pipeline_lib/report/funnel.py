@@ -28,6 +28,7 @@ STAGES = (
     "decontaminate",
     "privacy",
     "corpus",
+    "index",
     "tokenizer",
     "encode",
     "tokens",

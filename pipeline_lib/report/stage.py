@@ -37,7 +37,7 @@ def report_part(
 
     Args:
         facts: what only the run knows: run_id, recipe_name, recipe_digest, recipe, corpus_digest, environment,
-            created_at, ui_url.
+            created_at, ui_url, earlier (entry and run_id of each run that this one was deduplicated against).
     """
     sections = [section for build in _SECTIONS for section in build(inputs, parameters, facts)]
     html = render(
@@ -121,7 +121,8 @@ def _duplicates(inputs: Stages, parameters: ReportParameters, facts: Mapping[str
     if "dedup" not in inputs or "extract" not in inputs:
         return []
     pairs = duplicate_pairs(inputs, number=parameters.num_clusters, seed=parameters.seed)
-    return [duplicates_section(count_duplicates(inputs["dedup"]), pairs, parameters.excerpt_chars)]
+    runs = {str(each["entry"]): str(each["run_id"]) for each in facts.get("earlier", [])}
+    return [duplicates_section(count_duplicates(inputs["dedup"]), pairs, parameters.excerpt_chars, runs)]
 
 
 def _repeated(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, Any]) -> list[Section]:
