@@ -26,14 +26,6 @@ _RECORD = np.dtype([("doc_id", "u8", 2), ("text_hash", "u8", 2), ("url_hash", "u
 
 
 @dataclass(frozen=True, kw_only=True)
-class EarlierDocuments:
-    """Documents that an earlier run kept: they may be witnesses, and are never removed."""
-
-    run_id: str
-    documents: Collection
-
-
-@dataclass(frozen=True, kw_only=True)
 class Stretch:
     """Documents of one part that follow each other in position.
 
@@ -68,7 +60,7 @@ class EarlierMatches(Fingerprints):
 def match_earlier(
     documents: Fingerprints,
     files: BandFiles,
-    earlier: Sequence[EarlierDocuments],
+    earlier: Sequence[Collection],
     parameters: DedupParameters,
     scratch: Path,
 ) -> EarlierMatches:
@@ -76,6 +68,10 @@ def match_earlier(
     the first, of a band key the first `max_candidates`.
 
     By URL none is found where `latest` is the first criterion of `keep`: a new capture then replaces the old.
+
+    Args:
+        files: the new documents' band keys.
+        earlier: the documents of one run after the other.
     """
     banding = parameters.banding()
     compare_urls = parameters.url and parameters.keep[:1] != ("latest",)
@@ -84,8 +80,8 @@ def match_earlier(
         found: list[Indices] = []
         bounds: list[tuple[int, int, str]] = []  # the first document of each part, its run, and its name
         num_earlier = 0
-        parts = [(run, part) for run, each in enumerate(earlier) for part in each.documents.parts]
-        read_ahead = in_threads(lambda place: read_part(earlier[place[0]].documents, place[1], banding), parts)
+        parts = [(run, part) for run, each in enumerate(earlier) for part in each.parts]
+        read_ahead = in_threads(lambda place: read_part(earlier[place[0]], place[1], banding), parts)
         for (run, part), pieces in zip(parts, read_ahead, strict=True):
             bounds.append((num_earlier, run, part))
             for piece in pieces:

@@ -31,7 +31,7 @@ import pyarrow as pa
 from pipeline_lib.dedup.candidates import BandFiles
 from pipeline_lib.dedup.collection import Collection
 from pipeline_lib.dedup.doc_ids import format_doc_ids
-from pipeline_lib.dedup.earlier import EarlierDocuments, EarlierMatches, Stretch, match_earlier
+from pipeline_lib.dedup.earlier import EarlierMatches, Stretch, match_earlier
 from pipeline_lib.dedup.fingerprints import (
     FLOOR_BYTES,
     Fingerprints,
@@ -51,6 +51,14 @@ from storage.schemas import CLUSTERS, DUPLICATES
 
 _RULES = {EXACT: "exact_duplicate", URL: "url_duplicate", NEAR: "near_duplicate"}
 _LARGEST_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlierDocuments:
+    """Documents that an earlier run kept: they may be witnesses, and are never removed."""
+
+    run_id: str
+    documents: Collection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +231,8 @@ def find_duplicates(
     with BandFiles(parameters.banding(), scratch) as files:
         read = read_collection(documents, parameters, files)
         num_new = len(read)
-        matches = match_earlier(read, files, earlier, parameters, scratch) if earlier else None
+        theirs = [each.documents for each in earlier]
+        matches = match_earlier(read, files, theirs, parameters, scratch) if theirs else None
         order = preferred_order(read)
         every: Fingerprints = read
         stretches = [
