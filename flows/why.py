@@ -94,7 +94,7 @@ def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
             lines.append("  dedup      kept: nothing like it")
         if capture.get("repeated"):
             repeated = capture["repeated"]
-            lines.append(f"  lines      dropped: {repeated['rule']}, {_number(repeated['value'])} of them")
+            lines.append(f"  lines      dropped: {repeated['rule']} ({_number(repeated['value'])})")
         lines += _contamination_lines(capture)
         if "split" in capture:
             lines.append(f"  corpus     {capture['split']}, {capture['part']}, row {capture['row']}")

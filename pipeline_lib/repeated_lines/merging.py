@@ -13,7 +13,7 @@ from pipeline_lib.repeated_lines.counting import COUNT, Counts, starts_of_runs
 from pipeline_lib.repeated_lines.parameters import RepeatedLinesParameters
 
 # Of memory, at most, for each record that a run has in it: itself, its columns, their order and their sums.
-_BYTES_A_RECORD = 8 * COUNT.itemsize
+_BYTES_A_RECORD = 10 * COUNT.itemsize
 _MIN_RECORDS = 16  # of each run at a time, whatever the memory
 
 _Key = tuple[int, int]

@@ -76,10 +76,10 @@ def _taken_out(parts: Mapping[str, Sequence[Row]], parameters: RepeatedLinesPara
 
 @pytest.fixture(scope="session")
 def taken_out():
-    """`with taken_out(rows, **parameters) as outcome`; `rows` of DOCUMENTS, or of parts by name."""
+    """`with taken_out(rows, **parameters) as outcome`; `rows` of DOCUMENTS, or of parts by name. Short units count."""
 
     def run(rows, **parameters):
         parts = rows if isinstance(rows, dict) else {"part-00000": rows}
-        return _taken_out(parts, RepeatedLinesParameters(enabled=True, **parameters))
+        return _taken_out(parts, RepeatedLinesParameters(**{"enabled": True, "min_chars": 1, **parameters}))
 
     return run

@@ -43,7 +43,7 @@ def site(host: str, num_pages: int, first: int, quoted_on: int = 0):
 
 def test_the_frame_of_a_site_goes_and_quotations_stay(taken_out):
     pages = [*site("large.example", 200, 0, quoted_on=15), *site("small.example", 8, 1000, quoted_on=3)]
-    with taken_out({"a": pages[::2], "b": pages[1::2]}) as outcome:
+    with taken_out({"a": pages[::2], "b": pages[1::2]}, min_chars=RepeatedLinesParameters().min_chars) as outcome:
         for row in pages:
             frame_gone = row["text"].split("\n\n", 1)[1].rsplit("\n\n", 1)[0]
             assert outcome.texts[row["doc_id"]] == frame_gone
