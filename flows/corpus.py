@@ -1,4 +1,4 @@
-"""From crawl to corpus: fetch, extract, judge, deduplicate, mask, materialise.
+"""From crawl to corpus: fetch, extract, judge, deduplicate, take out repeated lines, mask, materialise.
 
 Each step takes the stages before it by name, and gives them on with its own.
 """
@@ -6,6 +6,7 @@ Each step takes the stages before it by name, and gives them on with its own.
 from collections.abc import Mapping
 from functools import partial
 
+from flows.dedup_index import earlier_inputs
 from flows.recipe import Recipe, SourceParameters
 from flows.session import Session
 from flows.stage import Stage, run_stage, same_parts
@@ -39,6 +40,7 @@ from pipeline_lib.filters.rules import perplexity
 from pipeline_lib.filters.rules.perplexity import kind_of, model_digest
 from pipeline_lib.filters.stage import judge_part, signals_part
 from pipeline_lib.privacy.stage import privacy_part
+from pipeline_lib.repeated_lines.stage import COUNTS, REPEATED, count_part, lines_part, repeated_part
 from pipeline_lib.survivors import TRAIL
 from storage.manifests import Part, PublishedStage
 
@@ -195,7 +197,7 @@ def score_with_model(session: Session, filters: FilterParameters, extracted: Pub
 
 
 def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
-    """Signatures part by part, then duplicates over the whole corpus."""
+    """Signatures part by part, then duplicates over the whole corpus, and of what earlier runs kept."""
     inputs = _trail(judged)
     signatures = run_stage(
         session,
@@ -216,12 +218,56 @@ def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
             work=dedup_part,
             parts=[Part(name="all")],
             parameters=recipe.dedup,
-            inputs={**inputs, "signatures": signatures},
+            inputs={**inputs, "signatures": signatures, **earlier_inputs(session, recipe, judged)},
             libraries=_COUNTING,
             continues="signatures",
         ),
     )
     return {**judged, "signatures": signatures, "dedup": deduplicated}
+
+
+def remove_repeated_lines(session: Session, recipe: Recipe, unique: Stages) -> Stages:
+    """Count lines or paragraphs part by part, add up over the whole corpus, take out part by part; if asked for."""
+    if not recipe.lines.enabled:
+        return unique
+    inputs, continues = _trail(unique), _last_of_trail(unique)
+    counts = run_stage(
+        session,
+        Stage(
+            name=COUNTS,
+            work=count_part,
+            parts=same_parts(unique["extract"]),
+            parameters=recipe.lines.units(),
+            inputs=inputs,
+            libraries=_COUNTING,
+            continues=continues,
+        ),
+    )
+    repeated = run_stage(
+        session,
+        Stage(
+            name=REPEATED,
+            work=repeated_part,
+            parts=[Part(name="all")],
+            parameters=recipe.lines,
+            inputs={**inputs, COUNTS: counts},
+            libraries=_COUNTING,
+            continues=COUNTS,
+        ),
+    )
+    removed = run_stage(
+        session,
+        Stage(
+            name="lines",
+            work=lines_part,
+            parts=same_parts(unique["extract"]),
+            parameters=recipe.lines,
+            inputs={**inputs, REPEATED: repeated},
+            libraries=_COUNTING,
+            continues=continues,
+        ),
+    )
+    return {**unique, COUNTS: counts, REPEATED: repeated, "lines": removed}
 
 
 def decontaminate(session: Session, recipe: Recipe, unique: Stages) -> Stages:

@@ -35,6 +35,7 @@ from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.extract.parameters import ExtractParameters
 from pipeline_lib.filters.parameters import FilterParameters
 from pipeline_lib.privacy.parameters import PrivacyParameters
+from pipeline_lib.repeated_lines.parameters import RepeatedLinesParameters
 from pipeline_lib.report.parameters import ReportParameters
 from pipeline_lib.tokenizer.parameters import TokenizerParameters
 from pipeline_lib.tokens.parameters import TokenParameters
@@ -42,6 +43,12 @@ from storage.digests import value_digest
 from storage.parameters import shaping_parameters
 
 Goal = Literal["corpus", "tokens", "model"]
+
+# What decides neither which documents of a run's sources it keeps, nor what their text becomes.
+_NO_RULES = {
+    *("name", "description", "goal", "source", "fetch", "dedup_index", "corpus", "report"),
+    *("tokenizer", "tokens", "training", "evaluation", "export"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +140,11 @@ class SourceParameters:
 
 
 class Recipe(BaseModel):
-    """Everything that shapes what a run makes; how it is run (workers, runner, store) is not part of it."""
+    """Everything that shapes what a run makes; how it is run (workers, runner, store) is not part of it.
+
+    `dedup_index`: an index of the store, such as `weekly`: what the earlier runs with this index kept is removed from
+    this one, too, and what it keeps, later runs leave out; null: a run knows of no other.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -145,6 +156,8 @@ class Recipe(BaseModel):
     extract: ExtractParameters = ExtractParameters()
     filters: FilterParameters = FilterParameters()
     dedup: DedupParameters = DedupParameters()
+    dedup_index: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]*$")
+    lines: RepeatedLinesParameters = RepeatedLinesParameters()
     decontamination: DecontaminationParameters = DecontaminationParameters()
     privacy: PrivacyParameters = PrivacyParameters()
     corpus: CorpusParameters = CorpusParameters()
@@ -157,8 +170,18 @@ class Recipe(BaseModel):
 
     def digest(self) -> str:
         """SHA-256 of all that shapes the run: the recipe without its name and description, and without manners."""
-        content = self.model_dump(mode="json", exclude={"name", "description"})
-        return value_digest({**content, "fetch": shaping_parameters(self.fetch)})
+        return self._digest_without({"name", "description"})
+
+    def rules_digest(self) -> str:
+        """SHA-256 of what decides which documents of its sources a run keeps, and with which text."""
+        return self._digest_without(_NO_RULES)
+
+    def _digest_without(self, keys: set[str]) -> str:
+        content = self.model_dump(mode="json", exclude=keys)
+        for name in ("fetch", "dedup", "lines"):
+            if name in content:
+                content[name] = shaping_parameters(getattr(self, name))
+        return value_digest(content)
 
 
 def builtin_recipes() -> dict[str, str]:

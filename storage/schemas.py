@@ -119,10 +119,11 @@ EDITS = _schema(
     ],
 )
 
-# One row a document that dedup may still keep: its exact hash and what decides who of a cluster is kept.
+# One row a document that dedup may still keep: its exact hashes and what decides who of a cluster is kept.
 FINGERPRINTS_COLUMNS = [
     _field("doc_id", pa.string()),
-    _field("text_hash", pa.binary(16)),  # of the normalised text
+    _field("text_hash", pa.binary(16)),  # of the normalised text; zeros: no word
+    _field("url_hash", pa.binary(16)),  # of the canonical URL; zeros: none that can be compared
     _field("num_chars", pa.int64()),
     _field("fetched_at", pa.timestamp("ms", tz="UTC"), nullable=True),
     _field("num_shingles", pa.int32()),  # 0: too short to sign
@@ -131,13 +132,14 @@ FINGERPRINTS_COLUMNS = [
 # One row a removed duplicate: who was kept in its place, and how alike the two are.
 DUPLICATES = _schema(
     "duplicates",
-    1,
+    2,
     [
         _field("doc_id", pa.string()),
-        _field("rule", pa.string()),  # exact_duplicate | near_duplicate
+        _field("rule", pa.string()),  # exact_duplicate | url_duplicate | near_duplicate | semantic_duplicate
         _field("kept_id", pa.string()),
-        _field("similarity", pa.float64()),  # exact Jaccard of the two shingle sets, 0..1
-        _field("threshold", pa.float64()),
+        _field("kept_run", pa.string(), nullable=True),  # the earlier run's entry in the index; null: this run
+        _field("similarity", pa.float64(), nullable=True),  # of the two texts, 0..1; null where URLs were compared
+        _field("threshold", pa.float64(), nullable=True),
         _field("bands_shared", pa.int32()),
         _field("cluster_id", pa.string()),
     ],
@@ -151,6 +153,30 @@ CLUSTERS = _schema(
         _field("doc_id", pa.string()),
         _field("cluster_id", pa.string()),  # smallest doc_id of the cluster
         _field("kept", pa.bool_()),
+    ],
+)
+
+# One row a line or paragraph that too many documents have, of those that a part has: `unit` as it is counted.
+REPEATED_UNITS = _schema(
+    "repeated_units",
+    1,
+    [
+        _field("unit", pa.uint64()),
+        _field("first", pa.uint64()),  # the turn of the document that has it first, of all parts
+        _field("documents", pa.int64()),
+    ],
+)
+
+# One row a repeated unit that is shown: those of the most documents, first.
+REPEATED_EXAMPLES = _schema(
+    "repeated_examples",
+    1,
+    [
+        _field("doc_id", pa.string()),  # the document that has it first
+        _field("host", pa.large_string()),
+        _field("text", pa.large_string()),  # as it stands there
+        _field("documents", pa.int64()),
+        _field("scope_documents", pa.int64()),  # of the host, or of the corpus
     ],
 )
 
@@ -265,7 +291,18 @@ def signals_schema(signals: list[str]) -> pa.Schema:
 def fingerprints_schema(num_permutations: int) -> pa.Schema:
     """Fingerprints with MinHash signatures of `num_permutations` uint32 values."""
     signature = _field("signature", pa.list_(pa.uint32(), num_permutations))
-    return _schema("fingerprints", 1, [*FINGERPRINTS_COLUMNS, signature])
+    return _schema("fingerprints", 2, [*FINGERPRINTS_COLUMNS, signature])
+
+
+def index_schema(num_permutations: int, num_bands: int) -> pa.Schema:
+    """One row a document that a run kept: its fingerprint, for runs after it to be deduplicated against.
+
+    The band keys follow from the signature; beside it, as they are a quarter of its size, and all that finding
+    candidates takes.
+    """
+    keys = _field("band_keys", pa.list_(pa.uint64(), num_bands))
+    signature = _field("signature", pa.list_(pa.uint32(), num_permutations))
+    return _schema("index", 1, [*FINGERPRINTS_COLUMNS, keys, signature])
 
 
 def encoded_schema(token_type: pa.DataType, metadata: dict[bytes, bytes]) -> pa.Schema:

@@ -19,12 +19,16 @@ STAGES = (
     "judge",
     "signatures",
     "dedup",
+    "line-counts",
+    "repeated-lines",
+    "lines",
     "evaluation-items",
     "overlaps",
     "common-ngrams",
     "decontaminate",
     "privacy",
     "corpus",
+    "index",
     "tokenizer",
     "encode",
     "tokens",
@@ -34,7 +38,7 @@ STAGES = (
     "export",
 )
 # Stages that decide which documents are in the corpus; the others measure, or use it.
-_DECIDING = ("extract", "judge", "dedup", "decontaminate", "corpus")
+_DECIDING = ("extract", "judge", "dedup", "lines", "decontaminate", "corpus")
 _MAX_BARS = 24
 _MINUS = "\u2212"
 
