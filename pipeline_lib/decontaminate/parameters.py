@@ -90,8 +90,9 @@ class DecontaminationParameters:
             duplicates, with their digits, so that case, accents, punctuation and whitespace hide no match.
         min_words: items with fewer words are not looked for, and counted; those with fewer than `ngram` are looked for
             as a whole. 8: GPT-3's least n.
-        threshold: a document with at least this share of the n-grams of an item, or of one of its fields where these
-            have `ngram` words (shorter ones are taken together with those behind them), holds it. 0.5: marin's share of a paragraph. GPT-3 took a single n-gram for enough, which a quotation is, too.
+        threshold: a document holds an item if it has at least this share of the n-grams of one of its fields; fields of
+            fewer than `ngram` words are taken together with those behind them. 0.5: marin's share of a paragraph. GPT-3
+            took a single n-gram for enough, which a quotation is, too.
         ignore_common: n-grams in more documents than this do not count; null: all count. GPT-3 ignored those in more
             than 10, and so whatever of a benchmark has been copied to eleven pages; the threshold does better with
             licences and other boilerplate, of which no item is made to its half.

@@ -5,7 +5,8 @@ case, accents, punctuation and whitespace hide nothing; a character of a script 
 
 The index is a hash table with open addressing, behind a table of single bits that turns away most of the n-grams that
 are no item's. Hashes only lead to where a word-by-word comparison is made: what is found is there, whatever collides.
-Memory: about 70 bytes a distinct n-gram, and the text of the items.
+Memory: about 80 bytes a distinct n-gram, the text of the items included (measured: 7,473 items of GSM8K, 611,000
+n-grams, 48 MB).
 """
 
 from typing import Any, NamedTuple
