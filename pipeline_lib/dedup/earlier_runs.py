@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
-from pipeline_lib.dedup.engine import EarlierDocuments
+from pipeline_lib.dedup.earlier import EarlierDocuments
 from pipeline_lib.dedup.index_stage import TABLE, IndexParameters
 from pipeline_lib.kernels.bands import Indices
 from pipeline_lib.survivors import Trail, read_survivors, trail_of
