@@ -232,7 +232,7 @@ def find_duplicates(
         ]
         if matches is not None:
             every, order = _with_earlier(read, order, matches)
-            files.append_keys(matches.keys, matches.num_shingles)
+            files.append(matches.keys, matches.num_shingles)
             stretches += [_moved(stretch, num_new) for stretch in matches.stretches]
         starts = read.starts
         del read
