@@ -19,7 +19,7 @@ def dedup_part(
     `earlier_runs`); writes `duplicates` and `clusters`, one file of each for every part of `signatures`."""
     documents = RunCollection(inputs, parameters)
     with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
-        earlier = earlier_documents(inputs)
+        earlier = earlier_documents(inputs, parameters.banding())
         decisions = find_duplicates(documents, parameters, scratch=Path(scratch), earlier=earlier)
         for name in documents.parts:
             output.table("duplicates", decisions.duplicates(name), DUPLICATES, part=name)
