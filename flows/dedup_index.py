@@ -141,7 +141,7 @@ def _open_earlier(store: Store, recipe: Recipe, entries: Sequence[IndexEntry]) -
     for position, entry in enumerate(entries, start=1):
         try:
             index = open_stage(store, entry.address)
-            IndexedDocuments(index, entry.name).check()
+            IndexedDocuments(index, entry.name, recipe.dedup.banding()).check()
         except (MissingStage, DamagedFile, EarlierRunLost) as error:
             raise EarlierRunLost(
                 f"the index {entry.index} names what run {entry.run_id} kept (entry {entry.name}), which cannot be "

@@ -294,15 +294,23 @@ def fingerprints_schema(num_permutations: int) -> pa.Schema:
     return _schema("fingerprints", 2, [*FINGERPRINTS_COLUMNS, signature])
 
 
+def keyed_fingerprints_schema(num_bands: int) -> pa.Schema:
+    """Fingerprints with a key of each band in place of the signature, of which it is made: a quarter of the size."""
+    return _schema("keyed_fingerprints", 1, [*FINGERPRINTS_COLUMNS, _band_keys(num_bands)])
+
+
 def index_schema(num_permutations: int, num_bands: int) -> pa.Schema:
     """One row a document that a run kept: its fingerprint, for runs after it to be deduplicated against.
 
-    The band keys follow from the signature; beside it, as they are a quarter of its size, and all that finding
-    candidates takes.
+    The version is one more whenever a text gets another hash, signature or band key than before: what was indexed by
+    another version would be compared with nothing.
     """
-    keys = _field("band_keys", pa.list_(pa.uint64(), num_bands))
     signature = _field("signature", pa.list_(pa.uint32(), num_permutations))
-    return _schema("index", 1, [*FINGERPRINTS_COLUMNS, keys, signature])
+    return _schema("index", 1, [*FINGERPRINTS_COLUMNS, _band_keys(num_bands), signature])
+
+
+def _band_keys(num_bands: int) -> pa.Field:
+    return _field("band_keys", pa.list_(pa.uint64(), num_bands))
 
 
 def encoded_schema(token_type: pa.DataType, metadata: dict[bytes, bytes]) -> pa.Schema:

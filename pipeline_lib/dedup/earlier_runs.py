@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
-from pipeline_lib.dedup.engine import EarlierDocuments
+from pipeline_lib.dedup.banding import Banding
+from pipeline_lib.dedup.earlier import EarlierDocuments
 from pipeline_lib.dedup.index_stage import TABLE, IndexParameters
 from pipeline_lib.kernels.bands import Indices
 from pipeline_lib.survivors import Trail, read_survivors, trail_of
 from storage.manifests import MissingStage, PublishedStage, StageAddress, open_stage
-from storage.schemas import fingerprints_schema
+from storage.schemas import fingerprints_schema, keyed_fingerprints_schema
 from storage.tables import DamagedFile
 from storage.wrong_request import WrongRequest
 
@@ -31,11 +32,11 @@ def earlier_input(position: int, entry: str) -> str:
     return f"{_INPUT}{position:05d}/{entry}"
 
 
-def earlier_documents(inputs: Mapping[str, PublishedStage]) -> list[EarlierDocuments]:
+def earlier_documents(inputs: Mapping[str, PublishedStage], banding: Banding) -> list[EarlierDocuments]:
     """Those of the inputs that are what earlier runs kept, in order."""
     names = sorted(name for name in inputs if name.startswith(_INPUT))
     return [
-        EarlierDocuments(run_id=entry, documents=IndexedDocuments(inputs[name], entry))
+        EarlierDocuments(run_id=entry, documents=IndexedDocuments(inputs[name], entry, banding))
         for name in names
         for entry in (name.split("/", 2)[2],)
     ]
@@ -50,12 +51,17 @@ def recorded_parameters(index: PublishedStage) -> IndexParameters:
 class IndexedDocuments:
     """The documents that one earlier run kept: a `Collection`. Its parts and rows are those of the stage `index`."""
 
-    def __init__(self, index: PublishedStage, entry: str) -> None:
+    def __init__(self, index: PublishedStage, entry: str, banding: Banding) -> None:
+        """`banding`: the one that is asked for: where it is that of the index, signatures need not be read."""
         self._index = index
         self._entry = entry
         parameters = recorded_parameters(index)
         self._schema = parameters.schema()
-        self._fingerprints = fingerprints_schema(parameters.signatures.num_permutations)
+        num_permutations = parameters.signatures.num_permutations
+        is_same = (banding.bands, banding.num_permutations) == (parameters.bands, num_permutations)
+        self._fingerprints = (
+            keyed_fingerprints_schema(banding.bands) if is_same else fingerprints_schema(num_permutations)
+        )
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ def dedup_part(
     documents = RunCollection(inputs, parameters)
     # beside what is published: a folder for temporary files may well be memory
     scratch = Path(output.store.root if output.store.is_local else tempfile.gettempdir())
-    decisions = find_duplicates(documents, parameters, scratch=scratch, earlier=earlier_documents(inputs))
+    earlier = earlier_documents(inputs, parameters.banding())
+    decisions = find_duplicates(documents, parameters, scratch=scratch, earlier=earlier)
     for name in documents.parts:
         output.table("duplicates", decisions.duplicates(name), DUPLICATES, part=name)
         output.table("clusters", decisions.clusters(name), CLUSTERS, part=name)

@@ -15,7 +15,6 @@ from flows.dedup_index import IndexMismatch
 from flows.end_to_end import end_to_end, thread_runner
 from flows.recipe import load_recipe
 from flows.session import RunSettings
-from pipeline_lib.dedup.earlier_runs import EarlierRunLost
 from storage.runs import Run, load_run
 from storage.store import Store
 
