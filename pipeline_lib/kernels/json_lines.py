@@ -132,15 +132,18 @@ def copy_values(data: Bytes, kinds: Kinds, spans: Spans, wanted: Kinds, target: 
 
 
 @njit(nogil=True, cache=True)
-def copy_ranges(data: Bytes, starts: Offsets, ends: Offsets, wanted: npt.NDArray[np.bool_], target: Bytes) -> int:
-    """Copy the wanted ones of N ranges of bytes one after another; returns how many bytes they take."""
+def copy_ranges(data: Bytes, bounds: Spans, target: Bytes) -> None:
+    """Copy ranges of bytes one after another.
+
+    Args:
+        bounds: int64 (R, 2): where each starts and ends.
+        target: uint8, as long as all of them.
+    """
     at = 0
-    for i in range(starts.shape[0]):
-        if wanted[i]:
-            size = ends[i] - starts[i]
-            target[at : at + size] = data[starts[i] : ends[i]]
-            at += size
-    return at
+    for i in range(bounds.shape[0]):
+        size = bounds[i, 1] - bounds[i, 0]
+        target[at : at + size] = data[bounds[i, 0] : bounds[i, 1]]
+        at += size
 
 
 _MAX_ESCAPE = 6  # bytes that one byte of text may be spelled with
@@ -174,7 +177,7 @@ def _read_line(
             if i < 0:
                 return False
             kind = ESCAPED_TEXT if is_escaped else TEXT
-        elif first == _OPEN_OBJECT or first == _OPEN_LIST:
+        elif first in (_OPEN_OBJECT, _OPEN_LIST):
             opens = True
         elif first == _MINUS or _ZERO <= first <= _NINE:
             i = _number_end(data, i, end)

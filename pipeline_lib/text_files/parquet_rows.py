@@ -1,4 +1,8 @@
-"""All rows of a Parquet file, and rows copied with all their columns."""
+"""All rows of a Parquet file, and rows copied with all their columns.
+
+Texts and ids are kept in the scratch folder as they were read, uncompressed: what is asked for later is found there by
+its row, where Parquet would decompress whole pages for it.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,13 +18,14 @@ import pyarrow.parquet as pq
 
 from pipeline_lib.text_files.batches import no_text_column
 from pipeline_lib.text_files.opening import TextFileError, open_seekable
-from pipeline_lib.text_files.rows import DOCUMENT, NO_TEXT, ROW_DOCUMENTS, TEXT_NOT_UTF8, RowFields, Rows
+from pipeline_lib.text_files.rows import DOCUMENT, NO_TEXT, ROW_DOCUMENTS, TEXT_NOT_UTF8, Numbers, RowFields, Rows
 from pipeline_lib.text_files.times import UTC_MILLISECONDS, utc_times
 
 # Read at once and then gathered: long documents may stand together, so rows say little about bytes.
 _ROWS_AT_ONCE = 256
 _PIECE_BYTES = 8 << 20
 _ROW_GROUP_BYTES = 32 << 20
+_KEPT = pa.schema([ROW_DOCUMENTS.field("text"), ROW_DOCUMENTS.field("id")])
 _BUFFER_BYTES = 1 << 20  # without a buffer, a column of a row group is read whole
 
 
@@ -41,9 +46,11 @@ class ParquetRows:
 
     suffix = ".parquet"
 
-    def __init__(self, file: str, fields: RowFields) -> None:
+    def __init__(self, file: str, fields: RowFields, scratch: Path) -> None:
         self.file = file
         self._fields = fields
+        self._kept = scratch / "texts.arrow"  # a row a row of the file
+        self._writer: Any = None
 
     def pieces(self) -> Iterator[TablePiece]:
         with self._opened() as parquet:
@@ -75,8 +82,41 @@ class ParquetRows:
         filled["quality"] = filled["quality"].fill_null(float("nan"))
         return Rows(reasons=reasons, documents=pa.table(filled, schema=ROW_DOCUMENTS))
 
+    def remember(self, piece: TablePiece, rows: Rows) -> None:
+        if self._writer is None:
+            self._writer = pa.ipc.new_file(str(self._kept), _KEPT)
+        texts, ids = rows.documents["text"], rows.documents["id"]
+        is_document = rows.reasons == DOCUMENT
+        if not is_document.all():
+            numbers = pa.array(np.cumsum(is_document) - 1, mask=~is_document)
+            texts, ids = texts.take(numbers).fill_null(""), ids.take(numbers)
+        self._writer.write_table(pa.table([texts, ids], schema=_KEPT))
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
     def names(self, piece: TablePiece) -> Sequence[str]:
         return tuple(piece.table.column_names)
+
+    def texts(self, rows: Numbers) -> pa.Array:
+        return self._take("text", rows)
+
+    def ids(self, rows: Numbers) -> pa.Array:
+        return self._take("id", rows)
+
+    def _take(self, column: str, rows: Numbers) -> pa.Array:
+        if len(rows) == 0:
+            return pa.array([], pa.large_string())
+        taken, first = [], 0
+        with pa.memory_map(str(self._kept)) as file, pa.ipc.open_file(file) as reader:
+            for number in range(reader.num_record_batches):
+                batch = reader.get_batch(number)
+                begin, end = np.searchsorted(rows, [first, first + batch.num_rows])
+                if begin < end:
+                    taken.append(batch[column].take(pa.array(rows[begin:end] - first)))
+                first += batch.num_rows
+        return pa.concat_arrays(taken)
 
     def copy(self, wanted: npt.NDArray[np.bool_], target: Path) -> None:
         num_rows, num_bytes = 0, 0
@@ -130,9 +170,7 @@ class ParquetRows:
                 "name another as the field of texts"
             )
 
-    def _pieces(
-        self, parquet: pq.ParquetFile, names: Sequence[str] | None, piece_bytes: int
-    ) -> Iterator[TablePiece]:
+    def _pieces(self, parquet: pq.ParquetFile, names: Sequence[str] | None, piece_bytes: int) -> Iterator[TablePiece]:
         # no threads of its own: files and pieces are already worked on in parallel
         batches = parquet.iter_batches(_ROWS_AT_ONCE, columns=None if names is None else list(names), use_threads=False)
         first_row = num_rows = num_bytes = 0

@@ -20,6 +20,7 @@ REASONS = ("", "bad_json", "no_text", "text_not_string", "text_not_utf8", "row_t
 DOCUMENT, BAD_JSON, NO_TEXT, TEXT_NOT_STRING, TEXT_NOT_UTF8, ROW_TOO_LARGE = range(len(REASONS))
 
 ReasonNumbers = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,9 @@ class Piece(Protocol):
 
 
 class RowFile(Protocol):
-    """A file whose rows can be read, and copied as they are.
+    """A file whose rows are read once from front to back, and then by their numbers; and copied as they are.
+
+    What it takes to find rows again is kept in a scratch folder.
 
     Attributes:
         suffix: what names of copies end in.
@@ -96,7 +99,7 @@ class RowFile(Protocol):
     def suffix(self) -> str: ...
 
     def pieces(self) -> Iterator[Any]:
-        """The file from front to back, a few megabytes at a time: for one thread.
+        """The file from front to back, a few megabytes at a time.
 
         Raises:
             TextFileError: the file is not whole, or has no such columns.
@@ -105,8 +108,28 @@ class RowFile(Protocol):
     def rows(self, piece: Any) -> Rows:
         """What the rows of a piece hold; may be called in any thread."""
 
+    def remember(self, piece: Any, rows: Rows) -> None:
+        """Keep what `texts` and `ids` need; called for each piece, in order."""
+
+    def close(self) -> None:
+        """All pieces are remembered."""
+
     def names(self, piece: Any) -> Sequence[str]:
         """The columns of the first row of a piece, for messages; none where it has none."""
+
+    def texts(self, rows: Numbers) -> pa.Array:
+        """large_string (R,): the texts of rows, all of them documents.
+
+        Args:
+            rows: int64 (R,), ascending.
+        """
+
+    def ids(self, rows: Numbers) -> pa.Array:
+        """large_string (R,): the ids that the file gives the rows; null where it gives none.
+
+        Args:
+            rows: int64 (R,), ascending.
+        """
 
     def copy(self, wanted: npt.NDArray[np.bool_], target: Path) -> None:
         """Write the wanted ones of all rows, as they are in the file, to a file of the same kind.
