@@ -3,7 +3,7 @@
 A compressed file is decompressed once, to the scratch folder; what is asked for later is found there by its position.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -77,7 +77,7 @@ class JsonRows:
         self._bounds = scratch / "bounds"  # where in it each row starts and ends: int64 (rows, 2)
         self._writers: list[BinaryIO] = []
 
-    def pieces(self) -> Iterator[LinePiece]:
+    def pieces(self) -> Generator[LinePiece, None, None]:
         first_row = 0
         with open_stream(self.file, self._compression) as stream:
             for position, content in _whole_lines(self.file, stream):
@@ -118,7 +118,7 @@ class JsonRows:
         position = piece.position
         if self._compression is not None:
             position = self._writers[1].tell()
-            self._writers[1].write(piece.data)
+            self._writers[1].write(piece.data.data)
         bounds = np.zeros((piece.num_rows, 2), np.int64)  # so it stays for a line that is not there
         if not piece.is_too_large:
             bounds[:, 0], bounds[:, 1] = position + piece.starts, position + piece.ends
@@ -195,7 +195,8 @@ class _Found:
         return self if lines.all() else _Found(self._data, self._names, self._kinds[:, lines], self._spans[:, lines])
 
     def kinds(self, name: str) -> Kinds:
-        return self._kinds[self._names.index(name)]
+        kinds: Kinds = self._kinds[self._names.index(name)]
+        return kinds
 
     def texts(self, name: str | None) -> pa.Array:
         return self._nothing(pa.large_string()) if name is None else self.values(name, _TEXTS)

@@ -4,7 +4,7 @@ Texts and ids are kept in the scratch folder as they were read, uncompressed: wh
 its row, where Parquet would decompress whole pages for it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,7 @@ class ParquetRows:
         self._kept = scratch / "texts.arrow"  # a row a row of the file
         self._writer: Any = None
 
-    def pieces(self) -> Iterator[TablePiece]:
+    def pieces(self) -> Generator[TablePiece, None, None]:
         with self._opened() as parquet:
             self._check(parquet.schema_arrow)
             names = [name for name in self._fields.names if name in parquet.schema_arrow.names]

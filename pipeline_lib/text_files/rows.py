@@ -4,7 +4,7 @@ Unlike `reading`, which refuses a file with a wrong row, this says what is wrong
 counted from 0, blank lines are none; so a row has the number that `reading` gives it where nothing is wrong.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -98,7 +98,7 @@ class RowFile(Protocol):
     @property
     def suffix(self) -> str: ...
 
-    def pieces(self) -> Iterator[Any]:
+    def pieces(self) -> Generator[Any, None, None]:
         """The file from front to back, a few megabytes at a time.
 
         Raises:
