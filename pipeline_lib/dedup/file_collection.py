@@ -235,7 +235,7 @@ def _read_file(
         reasons = stack.enter_context((source.scratch / _REASONS).open("wb"))
         prints = stack.enter_context(_arrow_file(source.scratch / _FINGERPRINTS, schema))
         quality = stack.enter_context((source.scratch / _QUALITY).open("wb"))
-        stack.callback(source.rows.close)
+        remember = stack.enter_context(source.rows.remembering())
         pieces = stack.enter_context(closing(source.rows.pieces()))
         work = partial(_read_piece, source, parameters)
         for piece, rows, table in stack.enter_context(closing(in_order(work, pieces, pool, ahead, stop))):
@@ -248,7 +248,7 @@ def _read_file(
             reasons.write(rows.reasons.data)
             quality.write(rows.documents["quality"].to_numpy().data)
             prints.write_table(table)
-            source.rows.remember(piece, rows)
+            remember(piece, rows)
             yield table.num_rows
 
 
