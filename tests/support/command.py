@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_LOOK_SECONDS = 0.01
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
@@ -49,12 +51,16 @@ class Command:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        while process.poll() is None:
+        while True:
             if is_time():
                 process.send_signal(number)
                 process.wait(timeout=60)
                 return True
-        return False
+            try:
+                process.wait(timeout=_LOOK_SECONDS)  # a loop without a wait would take a core from what it watches
+            except subprocess.TimeoutExpired:
+                continue
+            return False
 
     def _words(self, arguments: tuple[str, ...]) -> list[str]:
         return [sys.executable, "-m", "flows.cli", *arguments]
