@@ -289,7 +289,7 @@ def generate(
     """Continue PROMPT with the model of RUN."""
     with clear_errors():
         from flows.generation import generate_text
-        from model.sampling import SamplingParameters
+        from model.parameters import SamplingParameters
 
         store = _store(store_url)
         found = find_run(store, run)

@@ -10,7 +10,6 @@ from flows.dedup_index import earlier_inputs
 from flows.recipe import Recipe, SourceParameters
 from flows.session import Session
 from flows.stage import Stage, run_stage, same_parts
-from model.scoring_stage import LikelihoodParameters, likelihood_part
 from pipeline_lib.corpus.stage import corpus_digest, corpus_part
 from pipeline_lib.crawl.documentation import documentation_identity, documentation_parts
 from pipeline_lib.crawl.documentation_stage import crawl_part
@@ -180,6 +179,9 @@ def score_with_model(session: Session, filters: FilterParameters, extracted: Pub
     model = filters.perplexity.model
     if model is None or "perplexity" not in filters.measured() or kind_of(model) != "export":
         return {}
+    # here, not above: it imports PyTorch, which most corpora do without
+    from model.scoring_stage import LikelihoodParameters, likelihood_part
+
     published = run_stage(
         session,
         Stage(

@@ -21,9 +21,9 @@ from flows.settings import (
     read_settings_file,
     refuse_unknown,
 )
-from model.evaluation.stage import EvaluationParameters
-from model.export.stage import ExportParameters
-from model.training import TrainingParameters
+from model.evaluation.parameters import EvaluationParameters
+from model.export.parameters import ExportParameters
+from model.parameters import TrainingParameters
 from pipeline_lib.corpus.parameters import CorpusParameters
 from pipeline_lib.crawl.crawls import INDEX_SERVER
 from pipeline_lib.crawl.documentation import DocumentationParameters

@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
 from model.decoder import Decoder
-from model.devices import DeviceChoice, PrecisionChoice, choose_device, choose_precision, repeatable
+from model.devices import choose_device, choose_precision, repeatable
 from model.evaluation.bits_per_byte import document_nats
 from model.export.huggingface import read_exported
 from model.model_files import DamagedModel, read_json
+from model.parameters import DeviceChoice, PrecisionChoice
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
