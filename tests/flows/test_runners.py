@@ -37,11 +37,14 @@ def test_a_killed_worker_fails_its_call_and_the_next_call_works(runner) -> None:
     def kill() -> None:
         psutil.Process(first).kill()
 
+    def call_on_and_on() -> None:
+        while True:
+            runner.call(process_id_after, 0.1)
+
     killer = threading.Timer(0.2, kill)
     killer.start()
     with pytest.raises(WorkerDied, match="fewer --workers"):
-        while True:
-            runner.call(process_id_after, 0.1)
+        call_on_and_on()
     killer.join()
     assert runner.call(os.getpid) != first
 
