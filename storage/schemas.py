@@ -236,7 +236,7 @@ EVALUATION_INDEX = _schema(
             ("lengths", pa.int32()),
             ("slots", pa.int32()),
             ("hashes", pa.uint64()),
-            ("bits", pa.uint8()),
+            ("bits", pa.uint64()),
             ("bit_starts", pa.int64()),
             ("shifts", pa.uint64()),
             ("gram_pieces", pa.int32()),  # for each n-gram in turn the pieces that have it

@@ -3,10 +3,10 @@
 Words are those that duplicates see (`shingles`), with their digits as they are: a run of folded characters, so that
 case, accents, punctuation and whitespace hide nothing; a character of a script without spaces is a word.
 
-The index is a hash table with open addressing, behind a table of single bits that turns away most of the n-grams that
-are no item's. Hashes only lead to where a word-by-word comparison is made: what is found is there, whatever collides.
-Memory: about 80 bytes a distinct n-gram, the text of the items included (measured: 7,473 items of GSM8K, 611,000
-n-grams, 48 MB).
+The index is a hash table with open addressing, behind a Bloom filter that turns away nearly all n-grams that are no
+item's with one look into memory. Hashes only lead to where a word-by-word comparison is made: what is found is there,
+whatever collides. Memory: about 80 bytes a distinct n-gram, the text of the items included (measured: 7,473 items of
+GSM8K, 611,000 n-grams, 48 MB).
 """
 
 from typing import Any, NamedTuple
@@ -30,8 +30,8 @@ PIECE, MATCHED, RUN = 1, 2, 5
 _CHARACTER = np.uint64(0xBF58476D1CE4E5B9)  # odd constants of well spread bits, as in `shingles`
 _WORD = np.uint64(0xFF51AFD7ED558CCD)
 _BATCH = 512  # words at a time: what the inner loops touch stays in the first-level cache
-_BITS_A_GRAM, _MIN_BITS = 16, 9
-_ONE, _SHIFT_3, _LOW_3 = np.uint64(1), np.uint64(3), np.uint64(7)
+_GRAMS_A_WORD = 4  # of the filter, or fewer
+_ONE, _SHIFT_6, _LOW_6 = np.uint64(1), np.uint64(6), np.uint64(63)
 
 
 class ItemNgrams(NamedTuple):
@@ -43,10 +43,10 @@ class ItemNgrams(NamedTuple):
         lengths: int32 (L,), ascending: how many words n-grams have.
         slots: int32, a power of two of them: an n-gram by hash, or -1.
         hashes: uint64, as many: the hash of the n-gram in the slot.
-        bits: uint8: for each of the lengths a power of two of bits, of which those are set whose number the upper bits
-            of an n-gram's hash are.
+        bits: uint64: for each of the lengths a power of two of words. The upper bits of an n-gram's hash say in which
+            word, the lower ones which two bits of it are set.
         bit_starts: int64 (L,): where in `bits` those of each length begin.
-        shifts: uint64 (L,): by how much a hash is shifted to give the number of a bit.
+        shifts: uint64 (L,): by how much a hash is shifted to give the number of a word.
     """
 
     text: Bytes
@@ -55,7 +55,7 @@ class ItemNgrams(NamedTuple):
     lengths: Numbers
     slots: Numbers
     hashes: Hashes
-    bits: Bytes
+    bits: Hashes
     bit_starts: Integers
     shifts: Hashes
 
@@ -89,8 +89,8 @@ def index_ngrams(
     gram_sizes = np.empty(num_grams, np.int32)
     gram_sizes[gram_of[:num_used]] = sizes[piece_of[:num_used]]
     lengths, counts = np.unique(gram_sizes, return_counts=True)
-    bit_widths = [max(_MIN_BITS, (_BITS_A_GRAM * int(count) - 1).bit_length()) for count in counts]
-    bit_bytes = np.array([1 << width >> 3 for width in bit_widths], np.int64)
+    widths = [max(1, (int(count) // _GRAMS_A_WORD).bit_length()) for count in counts]
+    num_words = np.array([1 << width for width in widths], np.int64)
     index = ItemNgrams(
         text=data,
         starts=starts[:num_grams].copy(),
@@ -98,9 +98,9 @@ def index_ngrams(
         lengths=lengths,
         slots=slots,
         hashes=hashes,
-        bits=np.zeros(int(bit_bytes.sum()), np.uint8),
-        bit_starts=np.cumsum(bit_bytes) - bit_bytes,
-        shifts=np.array([64 - width for width in bit_widths], np.uint64),
+        bits=np.zeros(int(num_words.sum()), np.uint64),
+        bit_starts=np.cumsum(num_words) - num_words,
+        shifts=np.array([64 - width for width in widths], np.uint64),
     )
     _set_bits(read_only(index), index.bits, gram_sizes)
     return read_only(index), piece_of[:num_used][order], bounds
@@ -166,9 +166,9 @@ def _find_all(data: Bytes, offsets: Offsets, index: ItemNgrams, tables: FoldTabl
                 num_values = 0
                 for last in range(max(before, size - 1), filled):
                     value = sums[last + 1] - sums[last + 1 - size] * power
-                    bit = value >> shift
+                    two = _two_bits(value)
                     values[num_values], at[num_values] = value, last + 1 - size
-                    num_values += int(np.int64((bits[bit >> _SHIFT_3] >> (bit & _LOW_3)) & 1))
+                    num_values += int((bits[value >> shift] & two) == two)
                 for v in range(num_values):
                     first = at[v]
                     begin, stop = begins[first], stops[first + size - 1]
@@ -336,14 +336,20 @@ def _insert_all(
 
 
 @njit(nogil=True, cache=True)
-def _set_bits(index: ItemNgrams, bits: Bytes, sizes: Numbers) -> None:
+def _set_bits(index: ItemNgrams, bits: Hashes, sizes: Numbers) -> None:
     """Set the bits of all n-grams; `sizes`: how many words each has."""
     for slot in range(index.slots.shape[0]):
         gram = index.slots[slot]
         if gram >= 0:
             k = np.searchsorted(index.lengths, sizes[gram])
-            bit = index.hashes[slot] >> index.shifts[k]
-            bits[index.bit_starts[k] + np.int64(bit >> _SHIFT_3)] |= np.uint8(_ONE << (bit & _LOW_3))
+            value = index.hashes[slot]
+            bits[index.bit_starts[k] + np.int64(value >> index.shifts[k])] |= _two_bits(value)
+
+
+@njit(nogil=True, cache=True)
+def _two_bits(value: np.uint64) -> np.uint64:
+    """Which bits of its word in the filter an n-gram sets."""
+    return (_ONE << (value & _LOW_6)) | (_ONE << ((value >> _SHIFT_6) & _LOW_6))
 
 
 @njit(nogil=True, cache=True)
@@ -451,6 +457,12 @@ def _same_words(
     one: Bytes, one_at: int, one_end: int, other: Bytes, other_at: int, other_end: int, tables: FoldTables
 ) -> bool:
     """Whether both spans have the same words."""
+    if one_end - one_at == other_end - other_at:
+        same = 0
+        while same < one_end - one_at and one[one_at + same] == other[other_at + same]:
+            same += 1
+        if same == one_end - one_at:
+            return True
     while True:
         _, _, one_start, one_stop, one_at = _next_word(one, one_at, one_end, tables)
         _, _, other_start, other_stop, other_at = _next_word(other, other_at, other_end, tables)
