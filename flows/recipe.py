@@ -172,8 +172,7 @@ class Recipe(BaseModel):
 
     def rules_digest(self) -> str:
         """SHA-256 of what decides which documents of its sources a run keeps, and with which text."""
-        content = self.model_dump(mode="json", exclude=_NO_RULES)
-        return value_digest({**content, "dedup": shaping_parameters(self.dedup)})
+        return value_digest({name: shaping_parameters(value) for name, value in self if name not in _NO_RULES})
 
 
 def builtin_recipes() -> dict[str, str]:

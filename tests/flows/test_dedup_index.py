@@ -134,6 +134,52 @@ def test_the_other_order_and_all_at_once_keep_the_same_but_for_who_of_similar_pa
     assert pages(run, reverse[1]) == {"c", "d"}
 
 
+@pytest.mark.slow
+def test_two_real_crawls_in_either_order_keep_the_same_texts_and_a_witness_of_every_page(run, shared_data) -> None:
+    crawls = [shared_data / f"minicc/crawl-data/CC-MAIN-{year}-00/warc.paths.gz" for year in (2025, 2026)]
+
+    def in_all_orders(name: str, *settings: str) -> list[list[Run]]:
+        return [
+            [run([each], f"{name}-forth", *settings) for each in crawls],
+            [run([each], f"{name}-back", *settings) for each in reversed(crawls)],
+            [run(crawls, f"{name}-once", *settings)],
+        ]
+
+    def kept(made: Run) -> pl.DataFrame:
+        return pl.read_parquet(f"{run.store.full_path(made.stage('index').address.folder)}/kept/*.parquet")
+
+    def duplicates(made: Run) -> pl.DataFrame:
+        return pl.read_parquet(f"{run.store.full_path(made.stage('dedup').address.folder)}/duplicates/*.parquet")
+
+    exact = [
+        pl.concat([kept(made) for made in series])
+        for series in in_all_orders("exact", "dedup.near=false", "dedup.url=false")
+    ]
+    texts = [sorted(union["text_hash"].to_list()) for union in exact]
+    assert texts[0] == texts[1] == texts[2]
+    assert len(set(texts[0])) == len(texts[0]) > 1000
+
+    for series in in_all_orders("all-rules"):
+        corpora: dict[str | None, set[str]] = {}
+        for made, later in zip(series, [*series[1:], None], strict=True):
+            corpora[None] = set(kept(made)["doc_id"])
+            removed = duplicates(made)
+            # of what is removed, every witness is in the corpus of the run that the row names
+            assert {kept_run for (kept_run,), _ in removed.group_by("kept_run")} == set(corpora)
+            for (kept_run,), rows in removed.group_by("kept_run"):
+                assert set(rows["kept_id"]) <= corpora[kept_run]
+            near = removed.filter(pl.col("rule") == "near_duplicate")
+            assert near.height
+            assert (near["similarity"] >= near["threshold"]).all()
+            # and nothing else is missing
+            assert made.stage("signatures").account.documents_in == removed.height + len(corpora[None])
+            if later is not None:
+                (entry,) = later.earlier
+                assert entry.run_id == made.run_id
+                corpora[entry.entry] = corpora[None]
+        assert pl.concat([kept(made) for made in series])["text_hash"].is_unique().all()
+
+
 def test_what_does_not_go_together_is_refused_before_any_work(run, weeks, weekly) -> None:
     other_rules = ("filters.gopher_quality.min_words=51",)
     with pytest.raises(IndexMismatch, match=rf"{weekly[0].run_id} has read these sources, and what it kept by other"):
