@@ -2,7 +2,14 @@
 
 A new run is deduplicated against all entries of its index. A run of sources that have an entry already repeats what
 made that entry: it is deduplicated against the same entries as then, so that it gives the same corpus, and never
-against itself.
+against itself. Two runs at a time do not see each other: both keep what both have, and `gristmill indexes` says so.
+
+What the corpora of a series of runs have together goes with the order of the runs only where the rules do:
+- of equal texts they have one, whatever the order;
+- of captures of one URL, and of similar texts, they have those of the run that came first, whatever `dedup.keep` says:
+  within a run it decides, but no run takes back what an earlier one kept. In any order whoever was removed has a kept
+  document that is verified to be as similar as the threshold, and no two kept ones were found to be; which of them
+  stays, and of a chain how many, the order decides.
 """
 
 import re

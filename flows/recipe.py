@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -189,11 +189,13 @@ class Recipe(BaseModel):
         return self._digest_without(_NO_RULES)
 
     def _digest_without(self, keys: set[str]) -> str:
-        content = self.model_dump(mode="json", exclude=keys)
-        for name in ("fetch", "dedup", "lines"):
-            if name in content:
-                content[name] = shaping_parameters(getattr(self, name))
-        return value_digest(content)
+        return value_digest(
+            {
+                name: shaping_parameters(value) if is_dataclass(value) else value
+                for name, value in self
+                if name not in keys
+            }
+        )
 
 
 def builtin_recipes() -> dict[str, str]:

@@ -15,6 +15,7 @@ from flows.dedup_index import IndexMismatch
 from flows.end_to_end import end_to_end, thread_runner
 from flows.recipe import load_recipe
 from flows.session import RunSettings
+from pipeline_lib.dedup.earlier_runs import EarlierRunLost
 from storage.runs import Run, load_run
 from storage.store import Store
 
@@ -113,17 +114,10 @@ def test_a_run_that_is_repeated_is_not_deduplicated_against_itself_nor_against_l
     assert gristmill(run, "indexes", "weekly", "--json") == before
 
 
-def test_the_other_order_and_all_at_once_keep_the_same_but_for_who_of_similar_pages_came_first(
-    run, weeks, weekly
-) -> None:
+def test_the_other_order_keeps_the_same_but_for_who_of_similar_pages_came_first(run, weeks, weekly) -> None:
     """Equal texts are kept once whatever the order; of similar ones, one, but which of them goes with the order."""
     reverse = [run([each], "reverse") for each in reversed(weeks)]
-    at_once = run(weeks, "at-once")
-    later = run(weeks, "reverse")  # a new run of sources that earlier ones had
-    assert corpus(run, later).height == 0
-
-    series = [weekly, reverse, [at_once]]
-    unions = [pl.concat([corpus(run, each) for each in made]) for made in series]
+    unions = [pl.concat([corpus(run, each) for each in made]) for made in (weekly, reverse)]
     alike = {"b": "b", "b-longer": "b", "f": "f", "f-longer": "f", "a-again": "a", "d-copy": "d"}
     for union in unions:
         assert union["doc_id"].is_unique().all()
@@ -134,11 +128,60 @@ def test_the_other_order_and_all_at_once_keep_the_same_but_for_who_of_similar_pa
     assert pages(run, reverse[1]) == {"c", "d"}
 
 
+@pytest.mark.slow
+def test_two_real_crawls_in_either_order_keep_the_same_texts_and_a_witness_of_every_page(run, shared_data) -> None:
+    crawls = [shared_data / f"minicc/crawl-data/CC-MAIN-{year}-00/warc.paths.gz" for year in (2025, 2026)]
+
+    def in_all_orders(name: str, *settings: str) -> list[list[Run]]:
+        return [
+            [run([each], f"{name}-forth", *settings) for each in crawls],
+            [run([each], f"{name}-back", *settings) for each in reversed(crawls)],
+            [run(crawls, f"{name}-once", *settings)],
+        ]
+
+    def kept(made: Run) -> pl.DataFrame:
+        return pl.read_parquet(f"{run.store.full_path(made.stage('index').address.folder)}/kept/*.parquet")
+
+    def duplicates(made: Run) -> pl.DataFrame:
+        return pl.read_parquet(f"{run.store.full_path(made.stage('dedup').address.folder)}/duplicates/*.parquet")
+
+    exact = [
+        pl.concat([kept(made) for made in series])
+        for series in in_all_orders("exact", "dedup.near=false", "dedup.url=false")
+    ]
+    texts = [sorted(union["text_hash"].to_list()) for union in exact]
+    assert texts[0] == texts[1] == texts[2]
+    assert len(set(texts[0])) == len(texts[0]) > 1000
+
+    for series in in_all_orders("all-rules"):
+        corpora: dict[str | None, set[str]] = {}
+        for made, later in zip(series, [*series[1:], None], strict=True):
+            corpora[None] = set(kept(made)["doc_id"])
+            removed = duplicates(made)
+            # of what is removed, every witness is in the corpus of the run that the row names
+            assert {kept_run for (kept_run,), _ in removed.group_by("kept_run")} == set(corpora)
+            for (kept_run,), rows in removed.group_by("kept_run"):
+                assert set(rows["kept_id"]) <= corpora[kept_run]
+            near = removed.filter(pl.col("rule") == "near_duplicate")
+            assert near.height
+            assert (near["similarity"] >= near["threshold"]).all()
+            # and nothing else is missing
+            assert made.stage("signatures").account.documents_in == removed.height + len(corpora[None])
+            if later is not None:
+                (entry,) = later.earlier
+                assert entry.run_id == made.run_id
+                corpora[entry.entry] = corpora[None]
+        assert pl.concat([kept(made) for made in series])["text_hash"].is_unique().all()
+
+
 def test_what_does_not_go_together_is_refused_before_any_work(run, weeks, weekly) -> None:
     other_rules = ("filters.gopher_quality.min_words=51",)
     with pytest.raises(IndexMismatch, match=rf"{weekly[0].run_id} has read these sources, and what it kept by other"):
         run([weeks[0]], "weekly", *other_rules)
     with pytest.raises(IndexMismatch, match=r"(?s)ngram=5.*ngram=6.*Give dedup the values of that run"):
         run([weeks[0]], "weekly", "source.files=1", "dedup.ngram=6")
-    # other training, or another split, keeps the same documents
-    assert run([weeks[0]], "weekly", "corpus.validation_ratio=0.5").stage("dedup").reused
+    manifest = Path(run.store.full_path(weekly[0].stage("signatures").address.folder)) / "manifest.json"
+    manifest.rename(manifest.with_name("lost"))
+    with pytest.raises(EarlierRunLost, match=rf"what run {weekly[0].run_id} kept .* Run the recipe of that run again"):
+        run([weeks[1]], "weekly")
+    manifest.with_name("lost").rename(manifest)
