@@ -18,8 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline_lib.dedup.earlier import EarlierDocuments
-from pipeline_lib.dedup.engine import Decisions, find_duplicates
+from pipeline_lib.dedup.engine import Decisions, EarlierDocuments, find_duplicates
 from pipeline_lib.dedup.file_collection import FileCollection, SourceFile, read_files
 from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.text_files.finding import find_files
