@@ -65,20 +65,23 @@ class JsonRows:
 
     suffix = ".jsonl.zst"
 
-    def __init__(self, file: str, compression: Compression | None, fields: RowFields, scratch: Path) -> None:
-        """`file`: a local path."""
+    def __init__(
+        self, file: str, local: Path, compression: Compression | None, fields: RowFields, scratch: Path
+    ) -> None:
+        """`file`: what it is called in messages; `local`: where it is read."""
         self.file = file
+        self._local = local
         self._compression: Compression | None = compression
         self._fields = fields
         encoded = [name.encode() for name in fields.names]
         self._names = np.frombuffer(b"".join(encoded), np.uint8)
         self._name_offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-        self._lines = Path(file) if compression is None else scratch / "lines"
+        self._lines = local if compression is None else scratch / "lines"
         self._bounds = scratch / "bounds"  # where in it each row starts and ends: int64 (rows, 2)
 
     def pieces(self) -> Generator[LinePiece, None, None]:
         first_row = 0
-        with open_stream(self.file, self._compression) as stream:
+        with open_stream(str(self._local), self._compression) as stream:
             for position, content in _whole_lines(self.file, stream):
                 data = np.frombuffer(content or b"", np.uint8)
                 starts, ends = find_lines(data)

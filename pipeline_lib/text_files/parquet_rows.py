@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline_lib.text_files.batches import no_text_column
-from pipeline_lib.text_files.opening import TextFileError, open_seekable
+from pipeline_lib.text_files.opening import TextFileError
 from pipeline_lib.text_files.rows import DOCUMENT, NO_TEXT, ROW_DOCUMENTS, TEXT_NOT_UTF8, Numbers, RowFields, Rows
 from pipeline_lib.text_files.times import UTC_MILLISECONDS, utc_times
 
@@ -46,8 +46,10 @@ class ParquetRows:
 
     suffix = ".parquet"
 
-    def __init__(self, file: str, fields: RowFields, scratch: Path) -> None:
+    def __init__(self, file: str, local: Path, fields: RowFields, scratch: Path) -> None:
+        """`file`: what it is called in messages; `local`: where it is read."""
         self.file = file
+        self._local = local
         self._fields = fields
         self._kept = scratch / "texts.arrow"  # a row a row of the file
 
@@ -145,7 +147,7 @@ class ParquetRows:
 
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:
-        with open_seekable(self.file) as source:
+        with self._local.open("rb") as source:
             try:
                 parquet = pq.ParquetFile(source, pre_buffer=False, buffer_size=_BUFFER_BYTES)
                 _ = parquet.schema_arrow

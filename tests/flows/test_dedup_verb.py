@@ -357,6 +357,7 @@ def test_a_folder_that_is_taken_is_left_alone(files: Path, tmp_path: Path) -> No
 
 
 def test_files_are_read_from_web_addresses(files: Path, tmp_path: Path) -> None:
+    (files / "damaged.jsonl.gz").write_bytes((files / "zipped.jsonl.gz").read_bytes()[:-20])
     handler = partial(QuietHandler, directory=str(files))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -365,6 +366,7 @@ def test_files_are_read_from_web_addresses(files: Path, tmp_path: Path) -> None:
             address = f"http://127.0.0.1:{server.server_address[1]}"
             urls = [f"{address}/{name}" for name in ("zipped.jsonl.gz?from=here", "table.parquet", "plain.jsonl")]
             done = gristmill("dedup", *urls, "--out", tmp_path / "web")
+            damaged = gristmill("dedup", f"{address}/damaged.jsonl.gz", "--out", tmp_path / "damaged")
         finally:
             server.shutdown()
             thread.join()
@@ -372,6 +374,8 @@ def test_files_are_read_from_web_addresses(files: Path, tmp_path: Path) -> None:
     local = [files / name for name in ("zipped.jsonl.gz", "table.parquet", "plain.jsonl")]
     assert gristmill("dedup", *local, "--out", tmp_path / "local").exit_code == 0
     assert tree(tmp_path / "web") == tree(tmp_path / "local")
+    assert damaged.exit_code == 2
+    assert f"{address}/damaged.jsonl.gz cannot be read to its end" in damaged.stderr
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

@@ -26,8 +26,8 @@ FIELDS = RowFields(url_field="url", time_fields=("fetched_at", "date"), quality_
 def opened(file: Path, scratch: Path, fields: RowFields = FIELDS) -> RowFile:
     kind, compression = sniff(str(file))
     if kind == "parquet":
-        return ParquetRows(str(file), fields, scratch)
-    return JsonRows(str(file), compression, fields, scratch)
+        return ParquetRows(str(file), file, fields, scratch)
+    return JsonRows(str(file), file, compression, fields, scratch)
 
 
 def read(rows: RowFile) -> tuple[list[str], list[dict[str, Any]]]:
