@@ -14,16 +14,13 @@ from pathlib import Path
 
 import trafilatura
 from gold_pages import gold_pages
+from plain_shingles import NGRAM, shingles_of
 
 from pipeline_lib.extract.main_text import UnreadablePage, main_text
 from pipeline_lib.extract.parameters import ExtractParameters
 
-NGRAM = 5
 FLOOR = 0.5
 EDIT_RATES = (0.001, 0.003, 0.01, 0.02, 0.04, 0.08, 0.15)
-
-_NUMBER = re.compile(r"[0-9]+")
-_WORD = re.compile(r"[a-z0-9]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +41,6 @@ class LabelledDocuments:
         """Each pair of a similarity of FLOOR or more once."""
         for one, others in enumerate(self.similar):
             yield from ((one, other, alike) for other, alike in others.items() if one < other)
-
-
-def words_of(text: str) -> list[str]:
-    return _WORD.findall(_NUMBER.sub("0", text.lower()))
-
-
-def shingles_of(text: str) -> set[str]:
-    words = words_of(text)
-    return {" ".join(words[at : at + NGRAM]) for at in range(len(words) - NGRAM + 1)}
 
 
 def label(texts: Sequence[str], kinds: Sequence[str]) -> LabelledDocuments:
