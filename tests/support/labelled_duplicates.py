@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trafilatura
 from gold_pages import gold_pages
-from plain_shingles import NGRAM, shingles_of
+from plain_shingles import NGRAM, shingles_of, words_of
 
 from pipeline_lib.extract.main_text import UnreadablePage, main_text
 from pipeline_lib.extract.parameters import ExtractParameters
@@ -30,7 +30,8 @@ class LabelledDocuments:
     Attributes:
         kinds: how each came about: `edited`, `graded`, `chain`, `template`, `reformatted`, `contained`, `short`,
             `empty`, `alone`, `extracted`.
-        similar: by document, all others of a Jaccard similarity of FLOOR or more, and that similarity.
+        similar: by document, all others of a Jaccard similarity of FLOOR or more, and that similarity. Texts of fewer
+            words than a shingle are similar, and that wholly, to those of the same words alone.
     """
 
     texts: Sequence[str]
@@ -50,10 +51,17 @@ def label(texts: Sequence[str], kinds: Sequence[str]) -> LabelledDocuments:
     for document, shingles in enumerate(sets):
         for shingle in shingles:
             holders[shingle].append(document)
+    short: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for document, text in enumerate(texts):
+        words = tuple(words_of(text))
+        if 0 < len(words) < NGRAM:
+            short[words].append(document)
     similar: list[dict[int, float]] = []
     for document, shingles in enumerate(sets):
         shared = Counter(chain.from_iterable(holders[shingle] for shingle in shingles))
         alike = {other: count / (len(shingles) + len(sets[other]) - count) for other, count in shared.items()}
+        if not shingles:
+            alike = dict.fromkeys(short.get(tuple(words_of(texts[document])), []), 1.0)
         similar.append({other: each for other, each in sorted(alike.items()) if each >= FLOOR and other != document})
     return LabelledDocuments(texts=texts, kinds=kinds, similar=similar)
 
@@ -126,7 +134,7 @@ class Writer:
             copies = [original, *(self.edit(original, rate) for rate in EDIT_RATES)]
             yield from (("edited", self.prose(each)) for each in copies)
         for _ in times(400):
-            yield from (("graded", self.prose(each)) for each in self._graded())
+            yield from (("graded", self.prose(each)) for each in self.graded(self.length(), FLOOR, 1.0))
         for _ in times(30):
             yield from (("chain", self.prose(each)) for each in self._chain())
         for _ in times(12):
@@ -148,13 +156,13 @@ class Writer:
         yield from (("empty", text) for _ in times(4) for text in ("", " \n\n ", "* * *"))
         yield from (("alone", self.prose(self.words(self.length()))) for _ in times(200))
 
-    def _graded(self) -> tuple[list[str], list[str]]:
-        """Two documents that differ in one block, of a similarity spread evenly from FLOOR to 1."""
-        words = self.words(self.length())
-        similarity = self.rng.uniform(FLOOR, 1.0)
-        lost = (len(words) - NGRAM + 1) * (1 - similarity) / (1 + similarity)
+    def graded(self, length: int, least: float, most: float) -> tuple[list[str], list[str]]:
+        """Two documents that differ in one block, of a similarity from `least` to `most`, but for rounding."""
+        words = self.words(length)
+        similarity = self.rng.uniform(least, most)
+        lost = (length - NGRAM + 1) * (1 - similarity) / (1 + similarity)
         changed = max(1, round(lost) - NGRAM + 1)
-        at = self.rng.randrange(max(1, len(words) - changed))
+        at = self.rng.randrange(NGRAM, max(NGRAM + 1, length - changed - NGRAM))
         return words, [*words[:at], *self.words(changed), *words[at + changed :]]
 
     def _chain(self) -> list[list[str]]:
