@@ -7,7 +7,8 @@ needs the peers' environment (`make bench` sees to that); real pages join where 
 
 Precision: of the documents removed, those of which a kept one is truly as similar as the threshold. Recall: of those
 rightly removed and those that should have been (in the order given, each that resembles an earlier one that stays;
-texts of fewer words than a shingle apart), the former. Seconds are CPU time from texts to decisions, of one core; memory is what the process grew by meanwhile.
+texts of fewer words than a shingle apart), the former. Seconds are CPU time from texts to decisions, of one process;
+memory is what that process grew by meanwhile.
 """
 
 import argparse
@@ -62,9 +63,8 @@ def main() -> None:
         f"{len(labelled.texts):,} documents, {sum(map(len, labelled.texts)) / 1e6:.1f} MB; pairs of a similarity of "
         f"{options.threshold} or more: {num_pairs:,}, of 0.5 or more: {sum(1 for _ in labelled.pairs()):,}\n"
     )
-    print(
-        "| | precision | recall | F1 | removed wrongly | missed | CPU s | memory MB |\n|---|---|---|---|---|---|---|---|"
-    )
+    print("| | precision | recall | F1 | removed wrongly | missed | CPU s | memory MB |")
+    print("|---|---|---|---|---|---|---|---|")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, ask in _contestants(Path(folder), labelled, options.threshold):

@@ -2,10 +2,13 @@
 
 `{"do": "dedup", "documents": "texts.jsonl", "parameters": {"threshold": 0.8}}`: from texts to the numbers of the
 documents that are removed.
+`{"do": "cluster", "signatures": "signatures.npy", "scratch": "folder/", "first": 100000}`: candidates and components of
+ready signatures, read a piece at a time.
 """
 
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -15,15 +18,25 @@ from flows.compiled import keep_compiled_kernels  # noqa: E402
 
 keep_compiled_kernels()
 
+import numpy as np  # noqa: E402
+import numpy.typing as npt  # noqa: E402
 from measured_work import measured  # noqa: E402
 from peer_jobs import Job, answer_each, texts_of  # noqa: E402
 from text_collection import PART, TextCollection  # noqa: E402
 
+from pipeline_lib.dedup.candidates import candidate_components  # noqa: E402
 from pipeline_lib.dedup.engine import find_duplicates  # noqa: E402
 from pipeline_lib.dedup.parameters import DedupParameters  # noqa: E402
 
 
+PIECE = 1 << 16
+
+
 def do(job: Job) -> dict[str, object]:
+    return _dedup(job) if job["do"] == "dedup" else _cluster(job)
+
+
+def _dedup(job: Job) -> dict[str, object]:
     texts = texts_of(job)
     parameters = DedupParameters(**job["parameters"])
     _removed(texts[:50], parameters)  # compiles, or loads what is compiled
@@ -37,6 +50,26 @@ def _removed(texts: list[str], parameters: DedupParameters) -> list[int]:
         decisions = find_duplicates(TextCollection(texts, parameters), parameters, scratch=Path(scratch))
         kept = set(decisions.kept_rows(PART).tolist())
     return [number for number in range(len(texts)) if number not in kept]
+
+
+def _cluster(job: Job) -> dict[str, object]:
+    banding = DedupParameters().banding()
+    scratch = Path(job["scratch"])
+    few = np.zeros((10, banding.num_permutations), np.uint32)
+    candidate_components([few], banding, scratch=scratch)  # compiles, or loads what is compiled
+    with measured() as cost:
+        components = candidate_components(_pieces(Path(job["signatures"]), job["first"]), banding, scratch=scratch)
+        removed = int(np.count_nonzero(components != np.arange(len(components))))
+    return {**cost.as_answer(), "removed": removed}
+
+
+def _pieces(path: Path, count: int) -> Iterator[npt.NDArray[np.uint32]]:
+    """Rows of an .npy file: read, not mapped, so that memory that only holds pages of the file is not counted."""
+    whole = np.load(path, mmap_mode="r")
+    width, offset = whole.shape[1], whole.offset
+    for start in range(0, count, PIECE):
+        rows = min(PIECE, count - start)
+        yield np.fromfile(path, np.uint32, rows * width, offset=offset + 4 * start * width).reshape(rows, width)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, chain
+from itertools import accumulate, chain, islice
 from pathlib import Path
 
 import trafilatura
@@ -21,6 +21,8 @@ from pipeline_lib.extract.parameters import ExtractParameters
 
 FLOOR = 0.5
 EDIT_RATES = (0.001, 0.003, 0.01, 0.02, 0.04, 0.08, 0.15)
+
+_MAX_HTML_CHARS = 80_000  # what trafilatura reads quickly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +185,8 @@ def extracted_twice(pages: Path, rng: random.Random, count: int) -> list[tuple[s
     """The text of real pages by our extraction and by trafilatura, and lightly edited copies of ours; in ASCII."""
     found: list[tuple[str, str]] = []
     writer = Writer(rng=rng)
-    for page in gold_pages(pages)[:count]:
+    small = (page for page in gold_pages(pages) if len(page.html) < _MAX_HTML_CHARS)
+    for page in islice(small, count):
         try:
             ours = main_text(page.html, ExtractParameters()).text
         except UnreadablePage:

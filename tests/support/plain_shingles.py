@@ -1,4 +1,4 @@
-"""What a word and a shingle is where texts are ASCII, in plain Python: for oracles, and for peers that are given sets."""
+"""What a word and a shingle is where texts are ASCII, in plain Python: for oracles, and for peers that want sets."""
 
 import re
 

@@ -21,11 +21,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "support"))
 
-import numpy as np  # noqa: E402
-from datasketch import MinHash, MinHashLSH  # noqa: E402
-from measured_work import measured  # noqa: E402
-from peer_jobs import Job, answer_each, texts_of  # noqa: E402
-from plain_shingles import shingles_of  # noqa: E402
+import numpy as np
+from datasketch import MinHash, MinHashLSH
+from measured_work import measured
+from peer_jobs import Job, answer_each, texts_of
+from plain_shingles import shingles_of
 
 BANDS, ROWS = 14, 8
 

@@ -16,20 +16,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "support"))
 
-import numpy as np  # noqa: E402
-from datatrove.pipeline.dedup.minhash import (  # noqa: E402
+import numpy as np
+from datatrove.pipeline.dedup.minhash import (
     MinhashConfig,
     MinhashDedupBuckets,
     MinhashDedupCluster,
     MinhashDedupFilter,
     MinhashDedupSignature,
 )
-from datatrove.pipeline.readers import JsonlReader  # noqa: E402
-from datatrove.pipeline.writers import JsonlWriter  # noqa: E402
-from datatrove.utils.hashing import HashConfig  # noqa: E402
-from loguru import logger  # noqa: E402
-from measured_work import measured  # noqa: E402
-from peer_jobs import Job, answer_each, texts_of  # noqa: E402
+from datatrove.pipeline.readers import JsonlReader
+from datatrove.pipeline.writers import JsonlWriter
+from datatrove.utils.hashing import HashConfig
+from loguru import logger
+from measured_work import measured
+from peer_jobs import Job, answer_each, texts_of
 
 BANDS, ROWS = 14, 8
 

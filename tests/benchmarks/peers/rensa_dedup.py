@@ -16,11 +16,11 @@ from pathlib import Path
 os.environ["RAYON_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "support"))
 
-import numpy as np  # noqa: E402
-from measured_work import measured  # noqa: E402
-from peer_jobs import Job, answer_each, texts_of  # noqa: E402
-from plain_shingles import shingles_of  # noqa: E402
-from rensa import RMinHash, RMinHashDeduplicator  # noqa: E402
+import numpy as np
+from measured_work import measured
+from peer_jobs import Job, answer_each, texts_of
+from plain_shingles import shingles_of
+from rensa import RMinHash, RMinHashDeduplicator
 
 SEED = 1
 

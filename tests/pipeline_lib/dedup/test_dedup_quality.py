@@ -1,6 +1,6 @@
 """Dedup measured on documents whose similarities are all known: what is removed wrongly, and what is missed.
 
-Precision: of the removed documents, those with a *kept* document that is truly as similar as the threshold. It must be 1.
+Precision: of the removed documents, those with a *kept* document truly as similar as the threshold. It must be all.
 Recall: of the documents with a better kept document truly as similar as the threshold, those that are removed. It must
 be what the bands promise: two documents of similarity s meet with probability 1 - (1 - s^rows)^bands.
 """

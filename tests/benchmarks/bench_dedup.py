@@ -1,0 +1,307 @@
+"""How fast duplicates are found, beside datatrove, datasketch and rensa: in turn, on the same texts or signatures.
+
+    python tests/benchmarks/bench_dedup.py [--rounds N] [--megabytes N] [--only NAME]… [--large] [--json FILE]
+
+needs ../shared/data and the peers' environment (`make bench` sees to that). Three comparisons:
+`signatures`: word 5-grams, 112 permutations, on texts of the mini crawl, one core, CPU time;
+`bands`: candidates and components of a million ready signatures, 14 bands of 8 (`--large`: of 5 and 20 million too, for
+which 9 GB of disk are needed, and how the time grows), CPU time and memory;
+`command`: `gristmill dedup`, as a user calls it, on 100,000 documents, with every removal verified, beside datatrove's
+four steps, which verify none.
+Absolute times on a busy machine say little: the ratio of each round is taken, and their median reported with its spread.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(PROJECT / "tests" / "support"))
+
+from flows.compiled import keep_compiled_kernels  # noqa: E402
+
+keep_compiled_kernels()
+
+import numpy as np  # noqa: E402
+import psutil  # noqa: E402
+import pyarrow as pa  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
+from measured_work import measured  # noqa: E402
+from peer_process import PeerProcess  # noqa: E402
+from real_dedup_corpus import real_dedup_corpus  # noqa: E402
+from real_documents import mini_crawl_documents  # noqa: E402
+from synthetic_signatures import synthetic_signatures  # noqa: E402
+
+from pipeline_lib.dedup.parameters import DedupParameters  # noqa: E402
+from pipeline_lib.kernels.arrow import string_buffers  # noqa: E402
+from pipeline_lib.kernels.fold_tables import fold_tables  # noqa: E402
+from pipeline_lib.kernels.shingles import fingerprint, permutations, shingle_sets  # noqa: E402
+
+SHARED_DATA, CACHE = PROJECT.parent / "shared" / "data", PROJECT / ".bench"
+OWN = PROJECT / "tests" / "benchmarks" / "own_dedup.py"
+PARAMETERS = DedupParameters()
+SIZES, LARGE_SIZES = (1_000_000,), (1_000_000, 5_000_000, 20_000_000)
+DATASKETCH_SIZE = 100_000
+COMMAND_DOCUMENTS = 100_000
+
+Figures = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="of signatures; the others take a third as many")
+    parser.add_argument("--megabytes", type=float, default=3.0, help="of text to sign, drawn evenly from the mini crawl")
+    parser.add_argument("--only", action="append", choices=["signatures", "bands", "command"], help="repeatable")
+    parser.add_argument("--large", action="store_true", help="5 and 20 million signatures, too")
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
+    options = parser.parse_args()
+
+    chosen = options.only or ["signatures", "bands", "command"]
+    figures: Figures = {}
+    CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        if "signatures" in chosen:
+            figures["signatures"] = _signatures(Path(folder), options.megabytes, options.rounds)
+        if "bands" in chosen:
+            figures["bands"] = _bands(Path(folder), LARGE_SIZES if options.large else SIZES, options.rounds)
+        if "command" in chosen:
+            figures["command"] = _command(Path(folder), math.ceil(options.rounds / 3))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def _signatures(folder: Path, megabytes: float, rounds: int) -> Figures:
+    table = pq.read_table(mini_crawl_documents(SHARED_DATA, CACHE), columns=["text"])
+    step = max(1, round(table["text"].nbytes / (megabytes * 1e6)))
+    texts = table["text"].combine_chunks().take(pa.array(np.arange(0, table.num_rows, step)))
+    documents = folder / "texts.jsonl"
+    documents.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts.to_pylist()), encoding="utf-8")
+    data, offsets = string_buffers(texts)
+    megabytes = (offsets[-1] - offsets[0]) / 1e6
+    num_shingles = _sign(data, offsets, PARAMETERS.num_permutations)
+    sets = _save_sets(folder, data, offsets, num_shingles)
+    print(f"signatures: {len(texts)} documents, {megabytes:.1f} MB, {num_shingles.sum():,} shingles, {rounds} rounds")
+    print(f"{'':<62}{'MB/s':>9}{'ratio':>8}{'least':>8}{'most':>8}{'asked':>7}")
+
+    def ours(num_permutations: int) -> float:
+        return statistics.median(
+            _cpu_seconds(lambda: _sign(data, offsets, num_permutations)) for _ in range(5)
+        )
+
+    with (
+        PeerProcess("datatrove_dedup.py") as datatrove,
+        PeerProcess("datasketch_dedup.py") as datasketch,
+        PeerProcess("rensa_dedup.py") as rensa,
+    ):
+        from_texts = {"do": "sign", "documents": str(documents)}
+        trove = {**from_texts, "folder": str(folder / "trove")}
+        # a name, what it is asked, whether our own shingling is added to what it says, and the ratio that is asked for
+        contestants: list[tuple[str, PeerProcess, Figures, bool, float | None]] = [
+            ("datatrove, whitespace words", datatrove, {**trove, "words": "whitespace"}, False, 50),
+            ("datatrove, its default words (spaCy), every 8th text", datatrove, {**trove, "words": "default", "every": 8}, False, None),
+            ("datasketch bulk, given sets of byte strings", datasketch, {**from_texts, "hashed": False}, False, 30),
+            ("datasketch bulk, given sets of 32-bit hashes", datasketch, {**from_texts, "hashed": True}, False, None),
+            ("rensa, given sets of strings", rensa, {**from_texts, "do": "sign_strings", "permutations": 112}, False, None),
+            ("our shingle hashes, then rensa", rensa, {**sets, "permutations": 112, "sampled": False}, True, 2),
+            ("our shingle hashes, then rensa with 128 permutations", rensa, {**sets, "permutations": 128, "sampled": False}, True, None),
+            ("rensa alone, given our shingle hashes", rensa, {**sets, "permutations": 112, "sampled": False}, False, None),
+            ("rensa alone, its sampling sketch, given our shingle hashes", rensa, {**sets, "permutations": 112, "sampled": True}, False, None),
+        ]  # fmt: skip
+        mine: list[float] = []
+        theirs: dict[str, list[float]] = {name: [] for name, *_ in contestants}
+        for number in range(rounds + 1):
+            own, shingling = ours(PARAMETERS.num_permutations), ours(0)
+            for name, peer, job, with_shingling, _ in contestants:
+                seconds = peer.ask(**job)["cpu_seconds"] * job.get("every", 1) + with_shingling * shingling
+                if number:  # the first round loads and warms up
+                    theirs[name].append(seconds)
+            if number:
+                mine.append(own)
+    print(f"{'ours, from texts':<62}{megabytes / statistics.median(mine):>9.1f}")
+    print(f"{'  of it shingles and text hashes, no permutations':<62}{megabytes / shingling:>9.1f}")
+    return {
+        "ours_megabytes_per_second": megabytes / statistics.median(mine),
+        "shingling_megabytes_per_second": megabytes / shingling,
+        **{name: _compare(name, mine, theirs[name], megabytes, asked) for name, *_, asked in contestants},
+    }
+
+
+def _sign(data: Any, offsets: Any, num_permutations: int) -> Any:
+    factors, summands = permutations(num_permutations, PARAMETERS.seed)
+    signatures = np.empty((len(offsets) - 1, num_permutations), np.uint32)
+    num_shingles = np.empty(len(signatures), np.int32)
+    text_hashes = np.empty((len(signatures), 2), np.uint64)
+    fingerprint(
+        data, offsets, PARAMETERS.ngram, factors, summands, fold_tables(), signatures, num_shingles, text_hashes
+    )
+    return num_shingles
+
+
+def _save_sets(folder: Path, data: Any, offsets: Any, num_shingles: Any) -> Figures:
+    """The distinct shingle hashes of each text, one after another, as rensa takes them."""
+    starts = np.cumsum(num_shingles, dtype=np.int64) - num_shingles
+    sizes = np.empty(len(num_shingles), np.int64)
+    shingles = np.empty(int(num_shingles.sum()), np.uint64)
+    rows = np.arange(len(num_shingles))
+    shingle_sets(data, offsets, rows, num_shingles, PARAMETERS.ngram, fold_tables(), starts, sizes, shingles)
+    sets = [shingles[start : start + size] for start, size in zip(starts, sizes, strict=True)]
+    hashes, bounds = folder / "hashes.npy", folder / "offsets.npy"
+    np.save(hashes, np.concatenate(sets))
+    np.save(bounds, np.concatenate([[0], np.cumsum(sizes)]).astype(np.uint64))
+    return {"do": "sign", "hashes": str(hashes), "offsets": str(bounds)}
+
+
+def _compare(
+    name: str, mine: Sequence[float], theirs: Sequence[float], amount: float, asked: float | None
+) -> Figures:
+    ratios = [their / my for my, their in zip(mine, theirs, strict=True)]
+    figure = {
+        "peer_per_second": amount / statistics.median(theirs),
+        "ratio": statistics.median(ratios),
+        "least": min(ratios),
+        "most": max(ratios),
+        "asked": asked,
+    }
+    missed = asked is not None and figure["ratio"] < asked
+    print(
+        f"{name:<62}{figure['peer_per_second']:>9.2f}{figure['ratio']:>8.1f}{figure['least']:>8.1f}"
+        f"{figure['most']:>8.1f}{'' if asked is None else f'{asked:.0f}':>7}{'  MISSED' if missed else ''}"
+    )
+    return figure
+
+
+def _bands(folder: Path, sizes: Sequence[int], rounds: int) -> Figures:
+    figures: Figures = {"own": {}}
+    print(f"\nbands and components, {PARAMETERS.bands} bands of {PARAMETERS.rows}")
+    print(f"{'':<40}{'documents':>12}{'CPU s':>9}{'MB':>8}{'removable':>12}")
+    ratios: dict[str, list[float]] = {"datatrove": [], "datasketch": []}
+    for size in sizes:
+        path = synthetic_signatures(folder / f"{size}.npy", size, PARAMETERS.num_permutations)
+        times = []
+        for number in range(math.ceil(rounds / 3)):
+            own = _own_components(path, folder, size)
+            times.append(own["cpu_seconds"])
+            _print_bands("ours", size, own)
+            if size != sizes[0]:
+                continue
+            with PeerProcess("datatrove_dedup.py") as peer:
+                work = folder / f"trove-{number}"
+                trove = peer.ask(do="cluster", signatures=str(path), folder=str(work))
+            _print_bands("datatrove, buckets and cluster", size, trove)
+            ratios["datatrove"].append(trove["cpu_seconds"] / own["cpu_seconds"])
+            small = _own_components(path, folder, DATASKETCH_SIZE)
+            _print_bands("ours", DATASKETCH_SIZE, small)
+            with PeerProcess("datasketch_dedup.py") as peer:
+                sketch = peer.ask(do="cluster", signatures=str(path), first=DATASKETCH_SIZE)
+            _print_bands("datasketch, MinHashLSH", DATASKETCH_SIZE, sketch)
+            ratios["datasketch"].append(sketch["cpu_seconds"] / small["cpu_seconds"])
+        figures["own"][size] = {**own, "cpu_seconds": statistics.median(times)}
+        path.unlink()
+    for name, asked in (("datatrove", 30.0), ("datasketch", 50.0)):
+        found = statistics.median(ratios[name])
+        figures[name] = {"ratio": found, "least": min(ratios[name]), "most": max(ratios[name]), "asked": asked}
+        print(f"{name:<40}{found:>12.1f} times our CPU time, asked {asked:.0f}{'' if found >= asked else '  MISSED'}")
+    if len(sizes) > 1:
+        seconds = [figures["own"][size]["cpu_seconds"] for size in sizes]
+        figures["exponent"] = float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+        print(f"time grows as documents to the power of {figures['exponent']:.3f}, asked: less than 1.1")
+    return figures
+
+
+def _own_components(signatures: Path, scratch: Path, first: int) -> Figures:
+    with PeerProcess(OWN, sys.executable) as own:
+        return own.ask(do="cluster", signatures=str(signatures), scratch=str(scratch), first=first)
+
+
+def _print_bands(name: str, size: int, answer: Figures) -> None:
+    print(
+        f"{name:<40}{size:>12,}{answer['cpu_seconds']:>9.2f}{answer['peak_megabytes']:>8.0f}{answer['removed']:>12,}",
+        flush=True,
+    )
+
+
+def _command(folder: Path, rounds: int) -> Figures:
+    files = real_dedup_corpus(SHARED_DATA, CACHE, COMMAND_DOCUMENTS)
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
+    print(f"\n`gristmill dedup`: {COMMAND_DOCUMENTS:,} documents, {megabytes:.0f} MB of JSON Lines in {len(files)} files")
+    print(f"{'':<40}{'CPU s':>9}{'wall s':>9}{'MB':>8}{'removed':>10}")
+    cpu_ratios, wall_ratios = [], []
+    for number in range(rounds):
+        own = _own_command(files, folder / f"own-{number}")
+        _print_command("ours, start and imports included", own)
+        with PeerProcess("datatrove_dedup.py") as peer:
+            trove = peer.ask(
+                do="dedup",
+                documents=[str(file) for file in files],
+                folder=str(folder / f"trove-{number}"),
+                out=str(folder / f"kept-{number}"),
+                words="whitespace",
+            )
+        _print_command("datatrove, one process", trove)
+        cpu_ratios.append(trove["cpu_seconds"] / own["cpu_seconds"])
+        wall_ratios.append(trove["wall_seconds"] / own["wall_seconds"])
+    ratio, asked = statistics.median(cpu_ratios), 20.0
+    print(
+        f"datatrove takes {ratio:.1f} times our CPU time ({min(cpu_ratios):.1f} to {max(cpu_ratios):.1f}), "
+        f"{statistics.median(wall_ratios):.1f} times our wall time; asked {asked:.0f}"
+        f"{'' if ratio >= asked else '  MISSED'}"
+    )
+    return {"ratio": ratio, "least": min(cpu_ratios), "most": max(cpu_ratios), "asked": asked, "own": own}
+
+
+def _own_command(files: Sequence[Path], out: Path) -> Figures:
+    """Costs of the command with all its processes; memory is the most that all had at once."""
+    command = [sys.executable, "-m", "flows.cli", "dedup", *map(str, files), "--threshold", "0.8", "--out", str(out)]
+    with measured() as cost, subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=PROJECT) as process:
+        peak = _peak_bytes(process)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with code {process.returncode}")
+    removed = pq.read_metadata(out / "decisions.parquet").num_rows
+    return {**cost.as_answer(), "peak_megabytes": peak / 1e6, "removed": removed}
+
+
+def _peak_bytes(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of a process, and look at the memory of it and its children twenty times a second."""
+    peak = 0
+    root = psutil.Process(process.pid)
+    while process.poll() is None:
+        total = 0
+        for each in (root, *_children(root)):
+            with suppress(psutil.NoSuchProcess):
+                total += each.memory_info().rss
+        peak = max(peak, total)
+        time.sleep(0.05)
+    return peak
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return process.children(recursive=True)
+    return []
+
+
+def _print_command(name: str, answer: Figures) -> None:
+    print(
+        f"{name:<40}{answer['cpu_seconds']:>9.1f}{answer['wall_seconds']:>9.1f}{answer['peak_megabytes']:>8.0f}"
+        f"{answer['removed']:>10,}",
+        flush=True,
+    )
+
+
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+if __name__ == "__main__":
+    main()
