@@ -16,6 +16,7 @@ import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.crawl_verbs import crawls
+from flows.dedup_verb import dedup
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
 from storage.runs import Run, UnknownRun, find_run, list_runs
@@ -357,7 +358,7 @@ def ui_status(store_url: str) -> None:
             sys.exit(WORK_FAILED)
 
 
-for _verb in (crawls, extract, judge, train_classifier, train_perplexity):
+for _verb in (crawls, dedup, extract, judge, train_classifier, train_perplexity):
     main.add_command(_verb)
 
 
