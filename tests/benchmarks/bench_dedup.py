@@ -6,9 +6,9 @@ needs ../shared/data and the peers' environment (`make bench` sees to that). Thr
 `signatures`: word 5-grams, 112 permutations, on texts of the mini crawl, one core, CPU time;
 `bands`: candidates and components of a million ready signatures, 14 bands of 8 (`--large`: of 5 and 20 million too, for
 which 9 GB of disk are needed, and how the time grows), CPU time and memory;
-`command`: `gristmill dedup`, as a user calls it, on 100,000 documents, with every removal verified, beside datatrove's
-four steps, which verify none.
-Absolute times on a busy machine say little: the ratio of each round is taken, and their median reported with its spread.
+`command`: `gristmill dedup`, as a user calls it, on 100,000 documents, every removal verified, beside datatrove's four
+steps, which verify none; one worker each.
+Absolute times on a busy machine say little: the ratio of each round is taken, and the median reported with the spread.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,28 @@ COMMAND_DOCUMENTS = 100_000
 Figures = dict[str, Any]
 
 
+@dataclass
+class Contestant:
+    """Whom our signatures are measured beside.
+
+    Attributes:
+        with_shingling: whether the time of our own shingling counts as the peer's, who cannot do without.
+        asked: the ratio that is asked for.
+        seconds: CPU time by round.
+    """
+
+    name: str
+    peer: PeerProcess
+    job: Figures
+    with_shingling: bool = False
+    asked: float | None = None
+    seconds: list[float] = field(default_factory=list)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="of signatures; the others take a third as many")
-    parser.add_argument("--megabytes", type=float, default=3.0, help="of text to sign, drawn evenly from the mini crawl")
+    parser.add_argument("--megabytes", type=float, default=3.0, help="of text to sign")
     parser.add_argument("--only", action="append", choices=["signatures", "bands", "command"], help="repeatable")
     parser.add_argument("--large", action="store_true", help="5 and 20 million signatures, too")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
@@ -90,12 +109,10 @@ def _signatures(folder: Path, megabytes: float, rounds: int) -> Figures:
     num_shingles = _sign(data, offsets, PARAMETERS.num_permutations)
     sets = _save_sets(folder, data, offsets, num_shingles)
     print(f"signatures: {len(texts)} documents, {megabytes:.1f} MB, {num_shingles.sum():,} shingles, {rounds} rounds")
-    print(f"{'':<62}{'MB/s':>9}{'ratio':>8}{'least':>8}{'most':>8}{'asked':>7}")
+    print(f"{'':<42}{'MB/s':>9}{'ratio':>8}{'least':>8}{'most':>8}{'asked':>7}")
 
     def ours(num_permutations: int) -> float:
-        return statistics.median(
-            _cpu_seconds(lambda: _sign(data, offsets, num_permutations)) for _ in range(5)
-        )
+        return statistics.median(_cpu_seconds(lambda: _sign(data, offsets, num_permutations)) for _ in range(5))
 
     with (
         PeerProcess("datatrove_dedup.py") as datatrove,
@@ -104,34 +121,35 @@ def _signatures(folder: Path, megabytes: float, rounds: int) -> Figures:
     ):
         from_texts = {"do": "sign", "documents": str(documents)}
         trove = {**from_texts, "folder": str(folder / "trove")}
-        # a name, what it is asked, whether our own shingling is added to what it says, and the ratio that is asked for
-        contestants: list[tuple[str, PeerProcess, Figures, bool, float | None]] = [
-            ("datatrove, whitespace words", datatrove, {**trove, "words": "whitespace"}, False, 50),
-            ("datatrove, its default words (spaCy), every 8th text", datatrove, {**trove, "words": "default", "every": 8}, False, None),
-            ("datasketch bulk, given sets of byte strings", datasketch, {**from_texts, "hashed": False}, False, 30),
-            ("datasketch bulk, given sets of 32-bit hashes", datasketch, {**from_texts, "hashed": True}, False, None),
-            ("rensa, given sets of strings", rensa, {**from_texts, "do": "sign_strings", "permutations": 112}, False, None),
-            ("our shingle hashes, then rensa", rensa, {**sets, "permutations": 112, "sampled": False}, True, 2),
-            ("our shingle hashes, then rensa with 128 permutations", rensa, {**sets, "permutations": 128, "sampled": False}, True, None),
-            ("rensa alone, given our shingle hashes", rensa, {**sets, "permutations": 112, "sampled": False}, False, None),
-            ("rensa alone, its sampling sketch, given our shingle hashes", rensa, {**sets, "permutations": 112, "sampled": True}, False, None),
-        ]  # fmt: skip
-        mine: list[float] = []
-        theirs: dict[str, list[float]] = {name: [] for name, *_ in contestants}
+        strings = {**from_texts, "do": "sign_strings", "permutations": 112}
+        hashes = {**sets, "permutations": 112, "sampled": False}
+        contestants = [
+            Contestant("datatrove, whitespace words", datatrove, {**trove, "words": "whitespace"}, asked=50),
+            Contestant("datatrove, default words, 1 text of 8", datatrove, {**trove, "words": "default", "every": 8}),
+            Contestant("datasketch, given sets of byte strings", datasketch, {**from_texts, "hashed": False}, asked=30),
+            Contestant("datasketch, given sets of hashes", datasketch, {**from_texts, "hashed": True}),
+            Contestant("rensa, given sets of strings", rensa, strings),
+            Contestant("our hashes of shingles, then rensa", rensa, hashes, with_shingling=True, asked=2),
+            Contestant("rensa, given our hashes of shingles", rensa, hashes),
+            Contestant("the same, 128 permutations", rensa, {**hashes, "permutations": 128}),
+            Contestant("the same, its sampling sketch", rensa, {**hashes, "sampled": True}),
+        ]
+        own: list[float] = []
         for number in range(rounds + 1):
-            own, shingling = ours(PARAMETERS.num_permutations), ours(0)
-            for name, peer, job, with_shingling, _ in contestants:
-                seconds = peer.ask(**job)["cpu_seconds"] * job.get("every", 1) + with_shingling * shingling
+            whole, shingling = ours(PARAMETERS.num_permutations), ours(0)
+            for each in contestants:
+                seconds = each.peer.ask(**each.job)["cpu_seconds"] * each.job.get("every", 1)
                 if number:  # the first round loads and warms up
-                    theirs[name].append(seconds)
+                    each.seconds.append(seconds + each.with_shingling * shingling)
             if number:
-                mine.append(own)
-    print(f"{'ours, from texts':<62}{megabytes / statistics.median(mine):>9.1f}")
-    print(f"{'  of it shingles and text hashes, no permutations':<62}{megabytes / shingling:>9.1f}")
+                own.append(whole)
+    speed, shingling_speed = megabytes / statistics.median(own), megabytes / shingling
+    print(f"{'ours, from texts':<42}{speed:>9.1f}")
+    print(f"{'  no permutations: words and hashes alone':<42}{shingling_speed:>9.1f}")
     return {
-        "ours_megabytes_per_second": megabytes / statistics.median(mine),
-        "shingling_megabytes_per_second": megabytes / shingling,
-        **{name: _compare(name, mine, theirs[name], megabytes, asked) for name, *_, asked in contestants},
+        "ours_megabytes_per_second": speed,
+        "shingling_megabytes_per_second": shingling_speed,
+        **{each.name: _compare(each, own, megabytes) for each in contestants},
     }
 
 
@@ -160,12 +178,11 @@ def _save_sets(folder: Path, data: Any, offsets: Any, num_shingles: Any) -> Figu
     return {"do": "sign", "hashes": str(hashes), "offsets": str(bounds)}
 
 
-def _compare(
-    name: str, mine: Sequence[float], theirs: Sequence[float], amount: float, asked: float | None
-) -> Figures:
-    ratios = [their / my for my, their in zip(mine, theirs, strict=True)]
+def _compare(contestant: Contestant, own: Sequence[float], megabytes: float) -> Figures:
+    ratios = [their / my for my, their in zip(own, contestant.seconds, strict=True)]
+    asked = contestant.asked
     figure = {
-        "peer_per_second": amount / statistics.median(theirs),
+        "megabytes_per_second": megabytes / statistics.median(contestant.seconds),
         "ratio": statistics.median(ratios),
         "least": min(ratios),
         "most": max(ratios),
@@ -173,7 +190,7 @@ def _compare(
     }
     missed = asked is not None and figure["ratio"] < asked
     print(
-        f"{name:<62}{figure['peer_per_second']:>9.2f}{figure['ratio']:>8.1f}{figure['least']:>8.1f}"
+        f"{contestant.name:<42}{figure['megabytes_per_second']:>9.2f}{figure['ratio']:>8.1f}{figure['least']:>8.1f}"
         f"{figure['most']:>8.1f}{'' if asked is None else f'{asked:.0f}':>7}{'  MISSED' if missed else ''}"
     )
     return figure
@@ -232,7 +249,7 @@ def _print_bands(name: str, size: int, answer: Figures) -> None:
 def _command(folder: Path, rounds: int) -> Figures:
     files = real_dedup_corpus(SHARED_DATA, CACHE, COMMAND_DOCUMENTS)
     megabytes = sum(file.stat().st_size for file in files) / 1e6
-    print(f"\n`gristmill dedup`: {COMMAND_DOCUMENTS:,} documents, {megabytes:.0f} MB of JSON Lines in {len(files)} files")
+    print(f"\ngristmill dedup: {COMMAND_DOCUMENTS:,} documents, {megabytes:.0f} MB in {len(files)} JSON Lines files")
     print(f"{'':<40}{'CPU s':>9}{'wall s':>9}{'MB':>8}{'removed':>10}")
     cpu_ratios, wall_ratios = [], []
     for number in range(rounds):
@@ -260,12 +277,12 @@ def _command(folder: Path, rounds: int) -> Figures:
 
 def _own_command(files: Sequence[Path], out: Path) -> Figures:
     """Costs of the command with all its processes; memory is the most that all had at once."""
-    command = [sys.executable, "-m", "flows.cli", "dedup", *map(str, files), "--threshold", "0.8", "--out", str(out)]
+    command = [sys.executable, "-m", "flows.cli", "dedup", *map(str, files), "--workers", "1", "--out", str(out)]
     with measured() as cost, subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=PROJECT) as process:
         peak = _peak_bytes(process)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with code {process.returncode}")
-    removed = pq.read_metadata(out / "decisions.parquet").num_rows
+    removed = sum(pq.read_metadata(file).num_rows for file in (out / "decisions").rglob("*.parquet"))
     return {**cost.as_answer(), "peak_megabytes": peak / 1e6, "removed": removed}
 
 

@@ -28,7 +28,6 @@ from pipeline_lib.dedup.candidates import candidate_components  # noqa: E402
 from pipeline_lib.dedup.engine import find_duplicates  # noqa: E402
 from pipeline_lib.dedup.parameters import DedupParameters  # noqa: E402
 
-
 PIECE = 1 << 16
 
 
