@@ -50,6 +50,7 @@ from pipeline_lib.kernels.shingles import fingerprint, permutations, shingle_set
 SHARED_DATA, CACHE = PROJECT.parent / "shared" / "data", PROJECT / ".bench"
 OWN = PROJECT / "tests" / "benchmarks" / "own_dedup.py"
 PARAMETERS = DedupParameters()
+BANDING = PARAMETERS.banding()
 SIZES, LARGE_SIZES = (1_000_000,), (1_000_000, 5_000_000, 20_000_000)
 DATASKETCH_SIZE = 100_000
 COMMAND_DOCUMENTS = 100_000
@@ -106,7 +107,7 @@ def _signatures(folder: Path, megabytes: float, rounds: int) -> Figures:
     documents.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts.to_pylist()), encoding="utf-8")
     data, offsets = string_buffers(texts)
     megabytes = (offsets[-1] - offsets[0]) / 1e6
-    num_shingles = _sign(data, offsets, PARAMETERS.num_permutations)
+    num_shingles = _sign(data, offsets, BANDING.num_permutations)
     sets = _save_sets(folder, data, offsets, num_shingles)
     print(f"signatures: {len(texts)} documents, {megabytes:.1f} MB, {num_shingles.sum():,} shingles, {rounds} rounds")
     print(f"{'':<42}{'MB/s':>9}{'ratio':>8}{'least':>8}{'most':>8}{'asked':>7}")
@@ -136,7 +137,7 @@ def _signatures(folder: Path, megabytes: float, rounds: int) -> Figures:
         ]
         own: list[float] = []
         for number in range(rounds + 1):
-            whole, shingling = ours(PARAMETERS.num_permutations), ours(0)
+            whole, shingling = ours(BANDING.num_permutations), ours(0)
             for each in contestants:
                 seconds = each.peer.ask(**each.job)["cpu_seconds"] * each.job.get("every", 1)
                 if number:  # the first round loads and warms up
@@ -198,27 +199,30 @@ def _compare(contestant: Contestant, own: Sequence[float], megabytes: float) -> 
 
 def _bands(folder: Path, sizes: Sequence[int], rounds: int) -> Figures:
     figures: Figures = {"own": {}}
-    print(f"\nbands and components, {PARAMETERS.bands} bands of {PARAMETERS.rows}")
+    print(f"\nbands and components, {BANDING.bands} bands of {BANDING.rows}")
     print(f"{'':<40}{'documents':>12}{'CPU s':>9}{'MB':>8}{'removable':>12}")
     ratios: dict[str, list[float]] = {"datatrove": [], "datasketch": []}
+    few = synthetic_signatures(folder / "few.npy", DATASKETCH_SIZE, BANDING.num_permutations)
     for size in sizes:
-        path = synthetic_signatures(folder / f"{size}.npy", size, PARAMETERS.num_permutations)
+        path = synthetic_signatures(folder / f"{size}.npy", size, BANDING.num_permutations)
         times = []
         for number in range(math.ceil(rounds / 3)):
-            own = _own_components(path, folder, size)
+            own = _own_components(path, folder)
             times.append(own["cpu_seconds"])
             _print_bands("ours", size, own)
             if size != sizes[0]:
                 continue
+            work = folder / f"trove-{number}"
             with PeerProcess("datatrove_dedup.py") as peer:
-                work = folder / f"trove-{number}"
-                trove = peer.ask(do="cluster", signatures=str(path), folder=str(work))
+                peer.ask(do="prepare", signatures=str(path), folder=str(work))
+            with PeerProcess("datatrove_dedup.py") as peer:
+                trove = peer.ask(do="cluster", folder=str(work))
             _print_bands("datatrove, buckets and cluster", size, trove)
             ratios["datatrove"].append(trove["cpu_seconds"] / own["cpu_seconds"])
-            small = _own_components(path, folder, DATASKETCH_SIZE)
+            small = _own_components(few, folder)
             _print_bands("ours", DATASKETCH_SIZE, small)
             with PeerProcess("datasketch_dedup.py") as peer:
-                sketch = peer.ask(do="cluster", signatures=str(path), first=DATASKETCH_SIZE)
+                sketch = peer.ask(do="cluster", signatures=str(few))
             _print_bands("datasketch, MinHashLSH", DATASKETCH_SIZE, sketch)
             ratios["datasketch"].append(sketch["cpu_seconds"] / small["cpu_seconds"])
         figures["own"][size] = {**own, "cpu_seconds": statistics.median(times)}
@@ -234,9 +238,9 @@ def _bands(folder: Path, sizes: Sequence[int], rounds: int) -> Figures:
     return figures
 
 
-def _own_components(signatures: Path, scratch: Path, first: int) -> Figures:
+def _own_components(signatures: Path, scratch: Path) -> Figures:
     with PeerProcess(OWN, sys.executable) as own:
-        return own.ask(do="cluster", signatures=str(signatures), scratch=str(scratch), first=first)
+        return own.ask(do="cluster", signatures=str(signatures), scratch=str(scratch))
 
 
 def _print_bands(name: str, size: int, answer: Figures) -> None:

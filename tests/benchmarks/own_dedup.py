@@ -2,7 +2,7 @@
 
 `{"do": "dedup", "documents": "texts.jsonl", "parameters": {"threshold": 0.8}}`: from texts to the numbers of the
 documents that are removed.
-`{"do": "cluster", "signatures": "signatures.npy", "scratch": "folder/", "first": 100000}`: candidates and components of
+`{"do": "cluster", "signatures": "signatures.npy", "scratch": "folder/"}`: candidates and components of
 ready signatures, read a piece at a time.
 """
 
@@ -57,15 +57,15 @@ def _cluster(job: Job) -> dict[str, object]:
     few = np.zeros((10, banding.num_permutations), np.uint32)
     candidate_components([few], banding, scratch=scratch)  # compiles, or loads what is compiled
     with measured() as cost:
-        components = candidate_components(_pieces(Path(job["signatures"]), job["first"]), banding, scratch=scratch)
+        components = candidate_components(_pieces(Path(job["signatures"])), banding, scratch=scratch)
         removed = int(np.count_nonzero(components != np.arange(len(components))))
     return {**cost.as_answer(), "removed": removed}
 
 
-def _pieces(path: Path, count: int) -> Iterator[npt.NDArray[np.uint32]]:
+def _pieces(path: Path) -> Iterator[npt.NDArray[np.uint32]]:
     """Rows of an .npy file: read, not mapped, so that memory that only holds pages of the file is not counted."""
     whole = np.load(path, mmap_mode="r")
-    width, offset = whole.shape[1], whole.offset
+    (count, width), offset = whole.shape, whole.offset
     for start in range(0, count, PIECE):
         rows = min(PIECE, count - start)
         yield np.fromfile(path, np.uint32, rows * width, offset=offset + 4 * start * width).reshape(rows, width)

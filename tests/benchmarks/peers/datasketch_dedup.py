@@ -2,7 +2,7 @@
 
 `{"do": "sign", "documents": "texts.jsonl", "every": 1, "hashed": false}`: signatures of prepared sets of shingles,
 byte strings, by its batch interface. `hashed`: the sets are of 32-bit hashes instead, which are taken as they are.
-`{"do": "cluster", "signatures": "signatures.npy", "first": 100000}`: MinHashLSH on ready signatures, each asked for
+`{"do": "cluster", "signatures": "signatures.npy"}`: MinHashLSH on ready signatures, each asked for
 those before it, and put in; who hangs together is united.
 `{"do": "dedup", "documents": "texts.jsonl", "permutations": 128, "threshold": 0.8, "way": "stream"}`: from texts to
 the numbers of the documents that are removed. Ways:
@@ -71,7 +71,7 @@ def _sign(job: Job) -> dict[str, object]:
 
 
 def _cluster(job: Job) -> dict[str, object]:
-    values = np.load(job["signatures"], mmap_mode="r")[: job["first"]].copy()
+    values = np.load(job["signatures"])
     with measured() as cost:
         permutations = MinHash(num_perm=BANDS * ROWS, scheme="affine32").permutations
         index = MinHashLSH(num_perm=BANDS * ROWS, params=(BANDS, ROWS))

@@ -2,13 +2,13 @@
 
 `{"do": "sign", "documents": "texts.jsonl", "every": 1}`: shingles and signatures of texts, as its first step computes
 them; nothing is written.
-`{"do": "cluster", "signatures": "signatures.npy", "folder": "empty/"}`: its second and third step, on signature files
-that are written before the clock starts.
+`{"do": "prepare", "signatures": "signatures.npy", "folder": "empty/"}`: writes ready signatures as its first step would.
+`{"do": "cluster", "folder": "prepared/"}`: its second and third step on those.
 `{"do": "dedup", "documents": ["part.jsonl", …], "folder": "empty/", "out": "kept/"}`: the whole pipeline, one task
 after another. Documents have `text` and `id`; what is kept is written to `out`.
 
 `"words"` is `whitespace` or `default` (spaCy). Bands and hashes are datatrove's defaults, 14 of 8, which are FineWeb's.
-Only `cluster` has 32-bit hashes, since our signatures have.
+Only ready signatures are of 32-bit hashes, as ours are.
 """
 
 import sys
@@ -42,11 +42,7 @@ class WhitespaceWords:
 
 
 def do(job: Job) -> dict[str, object]:
-    if job["do"] == "sign":
-        return _sign(job)
-    if job["do"] == "cluster":
-        return _cluster(Path(job["signatures"]), Path(job["folder"]))
-    return _dedup(job)
+    return {"sign": _sign, "prepare": _prepare, "cluster": _cluster, "dedup": _dedup}[job["do"]](job)
 
 
 def _signer(folder: Path, words: str) -> MinhashDedupSignature:
@@ -67,20 +63,22 @@ def _sign(job: Job) -> dict[str, object]:
     return cost.as_answer()
 
 
-def _cluster(signatures: Path, folder: Path) -> dict[str, object]:
-    values = np.load(signatures, mmap_mode="r")
-    config = MinhashConfig(hash_config=HashConfig(precision=32))
+def _prepare(job: Job) -> dict[str, object]:
+    values = np.load(job["signatures"], mmap_mode="r")
     for band in range(BANDS):
         records = np.empty((len(values), ROWS + 1), "<u4")
         records[:, :ROWS] = values[:, band * ROWS : (band + 1) * ROWS]
         records[:, ROWS] = np.arange(len(values))
         order = np.lexsort([records[:, row] for row in range(ROWS - 1, -1, -1)])
-        bucket = folder / "signatures" / f"bucket_{band:03d}"
+        bucket = Path(job["folder"]) / "signatures" / f"bucket_{band:03d}"
         bucket.mkdir(parents=True)
         records[order].tofile(bucket / "00000.minhash.sig")
-        del records, order
+    return {}
+
+
+def _cluster(job: Job) -> dict[str, object]:
     with measured() as cost:
-        removed = _cluster_signatures(folder, config)
+        removed = _cluster_signatures(Path(job["folder"]), MinhashConfig(hash_config=HashConfig(precision=32)))
     return {**cost.as_answer(), "removed": removed}
 
 
