@@ -270,13 +270,36 @@ def _command(folder: Path, rounds: int) -> Figures:
         _print_command("datatrove, one process", trove)
         cpu_ratios.append(trove["cpu_seconds"] / own["cpu_seconds"])
         wall_ratios.append(trove["wall_seconds"] / own["wall_seconds"])
+    steps = _steps(files, folder)
     ratio, asked = statistics.median(cpu_ratios), 20.0
     print(
         f"datatrove takes {ratio:.1f} times our CPU time ({min(cpu_ratios):.1f} to {max(cpu_ratios):.1f}), "
         f"{statistics.median(wall_ratios):.1f} times our wall time; asked {asked:.0f}"
         f"{'' if ratio >= asked else '  MISSED'}"
     )
-    return {"ratio": ratio, "least": min(cpu_ratios), "most": max(cpu_ratios), "asked": asked, "own": own}
+    return {
+        "ratio": ratio,
+        "least": min(cpu_ratios),
+        "most": max(cpu_ratios),
+        "asked": asked,
+        "own": own,
+        "steps": steps,
+    }
+
+
+def _steps(files: Sequence[Path], folder: Path) -> Figures:
+    """Our own steps one by one: what a larger corpus will take follows from these."""
+    with PeerProcess(OWN, sys.executable) as own:
+        steps = own.ask(do="steps", documents=[str(file) for file in files], scratch=str(folder))
+    megabytes, documents, metrics = steps["text_bytes"] / 1e6, steps["documents"], steps["metrics"]
+    print(
+        f"ours by step: reading Parquet {megabytes / steps['reading']['cpu_seconds']:.0f} MB/s, signing "
+        f"{megabytes / steps['signing']['cpu_seconds']:.0f} MB/s, deciding "
+        f"{1e6 * steps['deciding']['cpu_seconds'] / documents:.1f} us a document of {1e6 * megabytes / documents:.0f} "
+        f"bytes, {metrics['candidate_documents'] / documents:.0%} of them candidates, "
+        f"{metrics['pairs_compared']:,} pairs compared, {metrics['spilled_bytes'] / 1e6:.0f} MB of scratch"
+    )
+    return steps
 
 
 def _own_command(files: Sequence[Path], out: Path) -> Figures:

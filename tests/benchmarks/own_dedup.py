@@ -4,6 +4,8 @@
 documents that are removed.
 `{"do": "cluster", "signatures": "signatures.npy", "scratch": "folder/"}`: candidates and components of
 ready signatures, read a piece at a time.
+`{"do": "steps", "documents": ["part.jsonl", …], "scratch": "folder/"}`: what each step costs: reading texts from
+Parquet, signing them, and deciding (bands, components, reading candidates again, comparing).
 """
 
 import sys
@@ -20,6 +22,8 @@ keep_compiled_kernels()
 
 import numpy as np  # noqa: E402
 import numpy.typing as npt  # noqa: E402
+import pyarrow as pa  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
 from measured_work import measured  # noqa: E402
 from peer_jobs import Job, answer_each, texts_of  # noqa: E402
 from text_collection import PART, TextCollection  # noqa: E402
@@ -32,7 +36,7 @@ PIECE = 1 << 16
 
 
 def do(job: Job) -> dict[str, object]:
-    return _dedup(job) if job["do"] == "dedup" else _cluster(job)
+    return {"dedup": _dedup, "cluster": _cluster, "steps": _steps}[job["do"]](job)
 
 
 def _dedup(job: Job) -> dict[str, object]:
@@ -49,6 +53,28 @@ def _removed(texts: list[str], parameters: DedupParameters) -> list[int]:
         decisions = find_duplicates(TextCollection(texts, parameters), parameters, scratch=Path(scratch))
         kept = set(decisions.kept_rows(PART).tolist())
     return [number for number in range(len(texts)) if number not in kept]
+
+
+def _steps(job: Job) -> dict[str, object]:
+    texts = [text for file in job["documents"] for text in texts_of({"documents": file})]
+    parameters = DedupParameters()
+    scratch = Path(job["scratch"])
+    _removed(texts[:50], parameters)
+    pq.write_table(pa.table({"text": pa.array(texts, pa.large_string())}), scratch / "texts.parquet", "zstd")
+    with measured() as reading:
+        column = pq.read_table(scratch / "texts.parquet", use_threads=False)["text"]
+    with measured() as signing:
+        collection = TextCollection(column, parameters)
+    with measured() as deciding:
+        decisions = find_duplicates(collection, parameters, scratch=scratch)
+    return {
+        "reading": reading.as_answer(),
+        "signing": signing.as_answer(),
+        "deciding": deciding.as_answer(),
+        "text_bytes": sum(len(text.encode()) for text in texts),
+        "documents": len(texts),
+        "metrics": dict(decisions.metrics),
+    }
 
 
 def _cluster(job: Job) -> dict[str, object]:

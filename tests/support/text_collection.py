@@ -1,4 +1,4 @@
-"""Texts, or ready signatures, as the engine of dedup asks for documents; their numbers are their ids and rows."""
+"""Texts as the engine of dedup asks for documents."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,8 +16,9 @@ PART = "texts"
 class TextCollection:
     """One part: document number n is row n."""
 
-    def __init__(self, texts: Sequence[str], parameters: DedupParameters) -> None:
-        self._texts = pa.array(texts, pa.large_string())
+    def __init__(self, texts: Sequence[str] | pa.ChunkedArray, parameters: DedupParameters) -> None:
+        chunked = isinstance(texts, pa.ChunkedArray)
+        self._texts = texts.combine_chunks() if chunked else pa.array(texts, pa.large_string())
         documents = pa.table(
             {
                 "doc_id": pa.array([document_id(PART, number) for number in range(len(texts))], pa.string()),

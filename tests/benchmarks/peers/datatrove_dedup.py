@@ -2,7 +2,7 @@
 
 `{"do": "sign", "documents": "texts.jsonl", "every": 1}`: shingles and signatures of texts, as its first step computes
 them; nothing is written.
-`{"do": "prepare", "signatures": "signatures.npy", "folder": "empty/"}`: writes ready signatures as its first step would.
+`{"do": "prepare", "signatures": "signatures.npy", "folder": "empty/"}`: writes signatures as its first step would.
 `{"do": "cluster", "folder": "prepared/"}`: its second and third step on those.
 `{"do": "dedup", "documents": ["part.jsonl", …], "folder": "empty/", "out": "kept/"}`: the whole pipeline, one task
 after another. Documents have `text` and `id`; what is kept is written to `out`.
