@@ -1,7 +1,8 @@
 """datasketch as a process beside ours, told what to do on stdin, one JSON object a line.
 
-`{"do": "sign", "documents": "texts.jsonl", "every": 1, "hashed": false}`: signatures of prepared sets of shingles,
-byte strings, by its batch interface. `hashed`: the sets are of 32-bit hashes instead, which are taken as they are.
+`{"do": "sign", "documents": "texts.jsonl", "given": "texts"}`: signatures by its batch interface; of sets of shingles
+that are made while the clock runs (`texts`), or before, as byte strings (`strings`) or as 32-bit hashes that are taken
+as they are (`hashes`).
 `{"do": "cluster", "signatures": "signatures.npy"}`: MinHashLSH on ready signatures, each asked for
 those before it, and put in; who hangs together is united.
 `{"do": "dedup", "documents": "texts.jsonl", "permutations": 128, "threshold": 0.8, "way": "stream"}`: from texts to
@@ -58,16 +59,21 @@ def do(job: Job) -> dict[str, object]:
 
 
 def _sign(job: Job) -> dict[str, object]:
-    sets = [[shingle.encode() for shingle in shingles_of(text)] for text in texts_of(job)]
-    if job["hashed"]:
+    texts = texts_of(job)
+    sets = [] if job["given"] == "texts" else [_encoded(text) for text in texts]
+    hashfunc = None
+    if job["given"] == "hashes":
         hashed = MinHash(scheme="affine32").hashfunc
-        hashes = [[hashed(shingle) for shingle in shingles] for shingles in sets]
-        with measured() as cost:
-            MinHash.bulk(hashes, num_perm=BANDS * ROWS, scheme="affine32", hashfunc=int)
-    else:
-        with measured() as cost:
-            MinHash.bulk(sets, num_perm=BANDS * ROWS, scheme="affine32")
+        sets = [[hashed(shingle) for shingle in shingles] for shingles in sets]
+        hashfunc = int
+    with measured() as cost:
+        each = sets or (_encoded(text) for text in texts)
+        MinHash.bulk(each, num_perm=BANDS * ROWS, scheme="affine32", hashfunc=hashfunc)
     return cost.as_answer()
+
+
+def _encoded(text: str) -> list[bytes]:
+    return [shingle.encode() for shingle in shingles_of(text)]
 
 
 def _cluster(job: Job) -> dict[str, object]:

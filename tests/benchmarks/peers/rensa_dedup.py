@@ -1,9 +1,9 @@
 """rensa (Rust) as a process beside ours, on one thread, told what to do on stdin, one JSON object a line.
 
-`{"do": "sign", "hashes": "hashes.npy", "offsets": "offsets.npy", "permutations": 112, "sampled": false}`: signatures of
-sets of ready 64-bit shingle hashes, by its batch interface for flat buffers. `sampled`: its faster sketch, which looks
-at some shingles only.
-`{"do": "sign_strings", "documents": "texts.jsonl", "every": 1, "permutations": 112}`: of prepared sets of strings.
+`{"do": "sign", "permutations": 112, "given": "hashes", "hashes": "hashes.npy", "offsets": "offsets.npy"}`: signatures
+of sets of ready 64-bit shingle hashes, by its batch interface for flat buffers.
+`{"do": "sign", "permutations": 112, "given": "texts", "documents": "texts.jsonl"}`: of sets of strings that are made
+while the clock runs; given `strings`, before.
 `{"do": "dedup", "documents": "texts.jsonl", "threshold": 0.8, "permutations": 128}`: from texts to the numbers of the
 documents that are removed, by its deduplicator, which checks candidates by their estimated similarity.
 Shingles are ours: of words of ASCII letters and digits.
@@ -26,25 +26,24 @@ SEED = 1
 
 
 def do(job: Job) -> dict[str, object]:
-    return {"sign": _sign, "sign_strings": _sign_strings, "dedup": _dedup}[job["do"]](job)
+    if job["do"] == "dedup":
+        return _dedup(job)
+    return _sign_hashes(job) if job["given"] == "hashes" else _sign_strings(job)
 
 
-def _sign(job: Job) -> dict[str, object]:
+def _sign_hashes(job: Job) -> dict[str, object]:
     hashes, offsets = np.load(job["hashes"]), np.load(job["offsets"])
-    sign = (
-        RMinHash.digest_matrix_from_flat_token_hashes_rho
-        if job["sampled"]
-        else RMinHash.digest_matrix_from_flat_token_hashes
-    )
     with measured() as cost:
-        matrix = sign(hashes, offsets, job["permutations"], SEED)
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, job["permutations"], SEED)
     return {**cost.as_answer(), "documents": matrix.len()}
 
 
 def _sign_strings(job: Job) -> dict[str, object]:
-    sets = [list(shingles_of(text)) for text in texts_of(job)]
+    texts = texts_of(job)
+    sets = [] if job["given"] == "texts" else [list(shingles_of(text)) for text in texts]
     with measured() as cost:
-        matrix = RMinHash.digest_matrix_from_token_sets(sets, job["permutations"], SEED)
+        each = sets or [list(shingles_of(text)) for text in texts]
+        matrix = RMinHash.digest_matrix_from_token_sets(each, job["permutations"], SEED)
     return {**cost.as_answer(), "documents": matrix.len()}
 
 
