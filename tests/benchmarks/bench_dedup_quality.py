@@ -87,10 +87,12 @@ def _contestants(
         with PeerProcess(OWN, sys.executable) as own:
             return own.ask(do="dedup", documents=str(documents), parameters={"threshold": threshold, **parameters})
 
-    def datatrove(words: str) -> dict[str, Any]:
-        work, out = folder / f"datatrove-{words}", folder / f"kept-{words}"
+    def datatrove() -> dict[str, Any]:
+        work, out = folder / "datatrove", folder / "kept"
         with PeerProcess("datatrove_dedup.py") as peer:
-            answer = peer.ask(do="dedup", documents=[str(documents)], folder=str(work), out=str(out), words=words)
+            answer = peer.ask(
+                do="dedup", documents=[str(documents)], folder=str(work), out=str(out), words="whitespace"
+            )
         kept = {json.loads(line)["id"] for file in out.iterdir() for line in file.read_text().splitlines()}
         return {**answer, "removed": [number for number in range(len(labelled.texts)) if str(number) not in kept]}
 
@@ -106,8 +108,7 @@ def _contestants(
     return [
         ("Gristmill, 14 bands of 8", ours),
         ("Gristmill, `recall=0.99`", lambda: ours(recall=0.99)),
-        ("datatrove 0.10.1, 14 × 8, whitespace words", lambda: datatrove("whitespace")),
-        ("datatrove 0.10.1, 14 × 8, spaCy words", lambda: datatrove("default")),
+        ("datatrove 0.10.1, 14 × 8", datatrove),
         ("datasketch 2.0 LSH, 128", lambda: datasketch("stream", 128)),
         ("datasketch 2.0 LSH, 128, estimate checked", lambda: datasketch("estimate", 128)),
         ("text-dedup's way, 240, on datasketch", lambda: datasketch("components", 240)),
