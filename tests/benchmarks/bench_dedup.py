@@ -1,6 +1,6 @@
 """How fast duplicates are found, beside datatrove, datasketch and rensa: in turn, on the same texts or signatures.
 
-    python tests/benchmarks/bench_dedup.py [--rounds N] [--megabytes N] [--only NAME]… [--large] [--json FILE]
+    python tests/benchmarks/bench_dedup.py [--only NAME]… [--rounds N] [--large] [--json FILE] [--documents N]
 
 needs ../shared/data and the peers' environment (`make bench` sees to that). Three comparisons:
 `signatures`: word 5-grams, 112 permutations, on texts of the mini crawl, one core, CPU time. Ours starts from the
@@ -55,7 +55,6 @@ PARAMETERS = DedupParameters()
 BANDING = PARAMETERS.banding()
 SIZES, LARGE_SIZES = (1_000_000,), (1_000_000, 5_000_000, 20_000_000)
 DATASKETCH_SIZE = 100_000
-COMMAND_DOCUMENTS = 100_000
 
 Figures = dict[str, Any]
 
@@ -83,6 +82,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of signatures; the others take a third as many")
     parser.add_argument("--megabytes", type=float, default=3.0, help="of text to sign")
     parser.add_argument("--only", action="append", choices=["signatures", "bands", "command"], help="repeatable")
+    parser.add_argument("--documents", type=int, default=100_000, help="for the command")
     parser.add_argument("--large", action="store_true", help="5 and 20 million signatures, too")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args()
@@ -96,7 +96,7 @@ def main() -> None:
         if "bands" in chosen:
             figures["bands"] = _bands(Path(folder), LARGE_SIZES if options.large else SIZES, options.rounds)
         if "command" in chosen:
-            figures["command"] = _command(Path(folder), math.ceil(options.rounds / 3))
+            figures["command"] = _command(Path(folder), options.documents, math.ceil(options.rounds / 3))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
@@ -253,10 +253,11 @@ def _print_bands(name: str, size: int, answer: Figures) -> None:
     )
 
 
-def _command(folder: Path, rounds: int) -> Figures:
-    files = real_dedup_corpus(SHARED_DATA, CACHE, COMMAND_DOCUMENTS)
+def _command(folder: Path, num_documents: int, rounds: int) -> Figures:
+    files = real_dedup_corpus(SHARED_DATA, CACHE, num_documents)
+    _own_command(real_dedup_corpus(SHARED_DATA, CACHE, 100), folder / "first")  # compiles, or loads what is compiled
     megabytes = sum(file.stat().st_size for file in files) / 1e6
-    print(f"\ngristmill dedup: {COMMAND_DOCUMENTS:,} documents, {megabytes:.0f} MB in {len(files)} JSON Lines files")
+    print(f"\ngristmill dedup: {num_documents:,} documents, {megabytes:.0f} MB in {len(files)} JSON Lines files")
     print(f"{'':<40}{'CPU s':>9}{'wall s':>9}{'MB':>8}{'removed':>10}")
     cpu_ratios, wall_ratios = [], []
     for number in range(rounds):
@@ -308,10 +309,15 @@ def _steps(files: Sequence[Path], folder: Path) -> Figures:
 def _own_command(files: Sequence[Path], out: Path) -> Figures:
     """Costs of the command with all its processes; memory is the most that all had at once."""
     command = [sys.executable, "-m", "flows.cli", "dedup", *map(str, files), "--workers", "1", "--out", str(out)]
-    with measured() as cost, subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=PROJECT) as process:
+    with (
+        tempfile.TemporaryFile() as said,
+        measured() as cost,
+        subprocess.Popen(command, stdout=said, stderr=said, cwd=PROJECT) as process,
+    ):
         peak = _peak_bytes(process)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with code {process.returncode}")
+        if process.returncode:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(command)} ended with code {process.returncode}: {said.read().decode()}")
     removed = sum(pq.read_metadata(file).num_rows for file in (out / "decisions").rglob("*.parquet"))
     return {**cost.as_answer(), "peak_megabytes": peak / 1e6, "removed": removed}
 
