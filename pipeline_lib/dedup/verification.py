@@ -27,8 +27,8 @@ from pipeline_lib.kernels.shingles import shingle_sets
 
 ReadTexts = Callable[[Stretch, Indices], pa.Array]
 
-# What a document of a batch takes beside its shingles, with 14 bands: numbers of its band keys, and what they list.
-_DOCUMENT_BYTES = 200
+# What a document of a batch takes beside its shingles: places and verdicts, and by band a key or what it lists.
+_DOCUMENT_BYTES, _BAND_BYTES = 60, 12
 _MIN_BATCH_BYTES = 1 << 16
 
 
@@ -158,7 +158,6 @@ class Batches:
 
     def judge(self, removals: Removals) -> None:
         """Decide about all documents, batch by batch."""
-
         for documents, verdicts in in_threads(self._judge_batch, range(len(self.bounds) - 1)):
             removals.enter(documents, verdicts)
 
@@ -169,7 +168,7 @@ class Batches:
         del sizes
         if not len(documents):
             return documents, np.zeros(1, np.int64)
-        weights = np.full(len(documents), _DOCUMENT_BYTES, np.int64)
+        weights = np.full(len(documents), _DOCUMENT_BYTES + _BAND_BYTES * self._band_files.num_bands, np.int64)
         weights += np.where(banded[documents], self._num_shingles[documents], 0).astype(np.int64) * 8
         of_component = np.bincount(components[documents], weights, minlength=len(components)).astype(np.int64)
         of_component = np.cumsum(of_component) - of_component
