@@ -55,7 +55,7 @@ _RECALL = 0.92  # at 0.8 it asks for FineWeb's 14 bands of 8
     type=click.IntRange(min=1),
     envvar="GRISTMILL_WORKERS",
     show_envvar=True,
-    help="Threads.  [default: the cores this process may use]",
+    help="Threads that read and write.  [default: the cores this process may use]",
 )
 @click.option(
     "--scratch",

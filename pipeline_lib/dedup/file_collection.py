@@ -162,9 +162,9 @@ def read_files(
     for number, (local, digest) in enumerate(locals_):
         kind, compression = kinds[number]
         rows: RowFile = (
-            ParquetRows(local, fields, folders[number])
+            ParquetRows(files[number], local, fields, folders[number])
             if kind == "parquet"
-            else JsonRows(local, compression, fields, folders[number])
+            else JsonRows(files[number], local, compression, fields, folders[number])
         )
         copy = f"#{numbers[number]}" if numbers[number] > 1 else ""
         sources.append(
@@ -196,18 +196,18 @@ def read_files(
 _FINGERPRINTS, _QUALITY, _REASONS = "fingerprints.arrow", "quality", "reasons"
 
 
-def _local_copy(file: str, folder: Path) -> tuple[str, str]:
+def _local_copy(file: str, folder: Path) -> tuple[Path, str]:
     """Where the file can be read again and again, and its digest: a file from elsewhere is copied to the folder."""
     folder.mkdir()
     if not is_url(file):
-        return file, content_digest(file)
+        return Path(file), content_digest(file)
     digest = hashlib.sha256()
     target = folder / "source"
     with open_stream(file, None) as stream, target.open("wb") as copy:
         while piece := read_exactly(file, stream, _COPY_BYTES):
             digest.update(piece)
             copy.write(piece)
-    return str(target), digest.hexdigest()
+    return target, digest.hexdigest()
 
 
 def _copy_numbers(files: Sequence[str], digests: Sequence[str]) -> list[int]:
@@ -235,7 +235,7 @@ def _read_file(
         reasons = stack.enter_context((source.scratch / _REASONS).open("wb"))
         prints = stack.enter_context(_arrow_file(source.scratch / _FINGERPRINTS, schema))
         quality = stack.enter_context((source.scratch / _QUALITY).open("wb"))
-        stack.callback(source.rows.close)
+        remember = stack.enter_context(source.rows.remembering())
         pieces = stack.enter_context(closing(source.rows.pieces()))
         work = partial(_read_piece, source, parameters)
         for piece, rows, table in stack.enter_context(closing(in_order(work, pieces, pool, ahead, stop))):
@@ -248,7 +248,7 @@ def _read_file(
             reasons.write(rows.reasons.data)
             quality.write(rows.documents["quality"].to_numpy().data)
             prints.write_table(table)
-            source.rows.remember(piece, rows)
+            remember(piece, rows)
             yield table.num_rows
 
 

@@ -6,8 +6,6 @@ whether it is one. Beyond it, the numbers NaN, Infinity and -Infinity are taken,
 These kernels call each other, so they stand in one file: see shingles.py.
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -345,7 +343,7 @@ def _word_end(data: Bytes, i: int, end: int, word: Bytes) -> int:
     for at in range(word.shape[0]):
         if data[i + at] != word[at]:
             return -1
-    return i + word.shape[0]
+    return int(i + word.shape[0])
 
 
 @njit(nogil=True, cache=True)
@@ -405,7 +403,7 @@ def _hexadecimal(data: Bytes, i: int) -> int:
     """The number of the four digits from `i` on; -1: not all are digits."""
     number = 0
     for at in range(i, i + 4):
-        digit: Any = np.int64(data[at])
+        digit = int(data[at])
         if 0x30 <= digit <= 0x39:
             digit -= 0x30
         elif 0x41 <= digit <= 0x46:

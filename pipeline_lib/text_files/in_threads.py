@@ -1,7 +1,7 @@
 """Work on files in threads: results in order, a bounded number under way, and an end at the first error."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from threading import Event
 from typing import TypeVar
@@ -56,7 +56,7 @@ def _results(futures: Sequence[Future[Result]]) -> list[Result]:
 
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], pool: Executor, ahead: int, stop: Event
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """The results of items, worked on in the pool; at most `ahead` more than the one that is waited for are under way.
 
     Raises:

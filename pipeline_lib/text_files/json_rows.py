@@ -3,10 +3,11 @@
 A compressed file is decompressed once, to the scratch folder; what is asked for later is found there by its position.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +33,7 @@ from pipeline_lib.text_files.rows import (
 from pipeline_lib.text_files.times import UTC_MILLISECONDS, utc_times
 
 MAX_LINE_BYTES = 256 << 20  # a file without line breaks must not fill the memory
-
-_PIECE_BYTES = 4 << 20
+PIECE_BYTES = 4 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _TEXTS = np.array([json_lines.TEXT, json_lines.ESCAPED_TEXT], np.uint8)
@@ -65,21 +65,23 @@ class JsonRows:
 
     suffix = ".jsonl.zst"
 
-    def __init__(self, file: str, compression: Compression | None, fields: RowFields, scratch: Path) -> None:
-        """`file`: a local path."""
+    def __init__(
+        self, file: str, local: Path, compression: Compression | None, fields: RowFields, scratch: Path
+    ) -> None:
+        """`file`: what it is called in messages; `local`: where it is read."""
         self.file = file
+        self._local = local
         self._compression: Compression | None = compression
         self._fields = fields
         encoded = [name.encode() for name in fields.names]
         self._names = np.frombuffer(b"".join(encoded), np.uint8)
         self._name_offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-        self._lines = Path(file) if compression is None else scratch / "lines"
+        self._lines = local if compression is None else scratch / "lines"
         self._bounds = scratch / "bounds"  # where in it each row starts and ends: int64 (rows, 2)
-        self._writers: list[BinaryIO] = []
 
-    def pieces(self) -> Iterator[LinePiece]:
+    def pieces(self) -> Generator[LinePiece, None, None]:
         first_row = 0
-        with open_stream(self.file, self._compression) as stream:
+        with open_stream(str(self._local), self._compression) as stream:
             for position, content in _whole_lines(self.file, stream):
                 data = np.frombuffer(content or b"", np.uint8)
                 starts, ends = find_lines(data)
@@ -110,23 +112,23 @@ class JsonRows:
         }
         return Rows(reasons=reasons, documents=pa.table(columns, schema=ROW_DOCUMENTS))
 
-    def remember(self, piece: LinePiece, rows: Rows) -> None:
-        if not self._writers:
-            self._writers = [self._bounds.open("wb")]
-            if self._compression is not None:
-                self._writers.append(self._lines.open("wb"))
-        position = piece.position
-        if self._compression is not None:
-            position = self._writers[1].tell()
-            self._writers[1].write(piece.data)
-        bounds = np.zeros((piece.num_rows, 2), np.int64)  # so it stays for a line that is not there
-        if not piece.is_too_large:
-            bounds[:, 0], bounds[:, 1] = position + piece.starts, position + piece.ends
-        self._writers[0].write(bounds.data)
+    @contextmanager
+    def remembering(self) -> Iterator[Callable[[LinePiece, Rows], None]]:
+        with ExitStack() as stack:
+            all_bounds = stack.enter_context(self._bounds.open("wb"))
+            lines = None if self._compression is None else stack.enter_context(self._lines.open("wb"))
 
-    def close(self) -> None:
-        for writer in self._writers:
-            writer.close()
+            def remember(piece: LinePiece, _: Rows) -> None:
+                position = piece.position
+                if lines is not None:
+                    position = lines.tell()
+                    lines.write(piece.data.data)
+                bounds = np.zeros((piece.num_rows, 2), np.int64)  # so it stays for a line that is not there
+                if not piece.is_too_large:
+                    bounds[:, 0], bounds[:, 1] = position + piece.starts, position + piece.ends
+                all_bounds.write(bounds.data)
+
+            yield remember
 
     def names(self, piece: LinePiece) -> Sequence[str]:
         if piece.is_too_large or piece.num_rows == 0:
@@ -148,7 +150,7 @@ class JsonRows:
             data, bounds = self._mapped()
             bounds = bounds[wanted]
             sizes = np.cumsum(bounds[:, 1] - bounds[:, 0])
-            cuts = np.searchsorted(sizes, np.arange(_PIECE_BYTES, sizes[-1] if len(sizes) else 0, _PIECE_BYTES))
+            cuts = np.searchsorted(sizes, np.arange(PIECE_BYTES, sizes[-1] if len(sizes) else 0, PIECE_BYTES))
             for chosen in np.split(bounds, np.unique(cuts)):
                 lines = np.empty(int((chosen[:, 1] - chosen[:, 0]).sum()), np.uint8)
                 copy_ranges(data, chosen, lines)
@@ -195,7 +197,8 @@ class _Found:
         return self if lines.all() else _Found(self._data, self._names, self._kinds[:, lines], self._spans[:, lines])
 
     def kinds(self, name: str) -> Kinds:
-        return self._kinds[self._names.index(name)]
+        kinds: Kinds = self._kinds[self._names.index(name)]
+        return kinds
 
     def texts(self, name: str | None) -> pa.Array:
         return self._nothing(pa.large_string()) if name is None else self.values(name, _TEXTS)
@@ -243,7 +246,7 @@ def _whole_lines(file: str, stream: Any) -> Iterator[tuple[int, bytes | None]]:
     """The lines of the file, many at a time, and where they begin; None for one that is too long to be read."""
     begun: list[bytes] = []  # pieces of a line that has not ended
     position, num_begun, is_too_large = 0, 0, False
-    first = read_exactly(file, stream, _PIECE_BYTES)
+    first = read_exactly(file, stream, PIECE_BYTES)
     piece = first.removeprefix(_BYTE_ORDER_MARK)
     position = len(first) - len(piece)
     while piece:
@@ -264,7 +267,7 @@ def _whole_lines(file: str, stream: Any) -> Iterator[tuple[int, bytes | None]]:
             begun.append(piece)
         if num_begun > MAX_LINE_BYTES:
             begun, is_too_large = [], True
-        piece = read_exactly(file, stream, _PIECE_BYTES)
+        piece = read_exactly(file, stream, PIECE_BYTES)
     if is_too_large:
         yield position, None
     elif num_begun:

@@ -4,7 +4,7 @@ Texts and ids are kept in the scratch folder as they were read, uncompressed: wh
 its row, where Parquet would decompress whole pages for it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline_lib.text_files.batches import no_text_column
-from pipeline_lib.text_files.opening import TextFileError, open_seekable
+from pipeline_lib.text_files.opening import TextFileError
 from pipeline_lib.text_files.rows import DOCUMENT, NO_TEXT, ROW_DOCUMENTS, TEXT_NOT_UTF8, Numbers, RowFields, Rows
 from pipeline_lib.text_files.times import UTC_MILLISECONDS, utc_times
 
 # Read at once and then gathered: long documents may stand together, so rows say little about bytes.
 _ROWS_AT_ONCE = 256
-_PIECE_BYTES = 8 << 20
+PIECE_BYTES = 8 << 20
 _ROW_GROUP_BYTES = 32 << 20
 _KEPT = pa.schema([ROW_DOCUMENTS.field("text"), ROW_DOCUMENTS.field("id")])
 _BUFFER_BYTES = 1 << 20  # without a buffer, a column of a row group is read whole
@@ -46,17 +46,18 @@ class ParquetRows:
 
     suffix = ".parquet"
 
-    def __init__(self, file: str, fields: RowFields, scratch: Path) -> None:
+    def __init__(self, file: str, local: Path, fields: RowFields, scratch: Path) -> None:
+        """`file`: what it is called in messages; `local`: where it is read."""
         self.file = file
+        self._local = local
         self._fields = fields
         self._kept = scratch / "texts.arrow"  # a row a row of the file
-        self._writer: Any = None
 
-    def pieces(self) -> Iterator[TablePiece]:
+    def pieces(self) -> Generator[TablePiece, None, None]:
         with self._opened() as parquet:
             self._check(parquet.schema_arrow)
             names = [name for name in self._fields.names if name in parquet.schema_arrow.names]
-            yield from self._pieces(parquet, names, _PIECE_BYTES)
+            yield from self._pieces(parquet, names, PIECE_BYTES)
 
     def rows(self, piece: TablePiece) -> Rows:
         fields, names = self._fields, piece.table.column_names
@@ -82,19 +83,19 @@ class ParquetRows:
         filled["quality"] = filled["quality"].fill_null(float("nan"))
         return Rows(reasons=reasons, documents=pa.table(filled, schema=ROW_DOCUMENTS))
 
-    def remember(self, piece: TablePiece, rows: Rows) -> None:
-        if self._writer is None:
-            self._writer = pa.ipc.new_file(str(self._kept), _KEPT)
-        texts, ids = rows.documents["text"], rows.documents["id"]
-        is_document = rows.reasons == DOCUMENT
-        if not is_document.all():
-            numbers = pa.array(np.cumsum(is_document) - 1, mask=~is_document)
-            texts, ids = texts.take(numbers).fill_null(""), ids.take(numbers)
-        self._writer.write_table(pa.table([texts, ids], schema=_KEPT))
+    @contextmanager
+    def remembering(self) -> Iterator[Callable[[TablePiece, Rows], None]]:
+        with pa.ipc.new_file(str(self._kept), _KEPT) as writer:
 
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+            def remember(_: TablePiece, rows: Rows) -> None:
+                texts, ids = rows.documents["text"], rows.documents["id"]
+                is_document = rows.reasons == DOCUMENT
+                if not is_document.all():
+                    numbers = pa.array(np.cumsum(is_document) - 1, mask=~is_document)
+                    texts, ids = texts.take(numbers).fill_null(""), ids.take(numbers)
+                writer.write_table(pa.table([texts, ids], schema=_KEPT))
+
+            yield remember
 
     def names(self, piece: TablePiece) -> Sequence[str]:
         return tuple(piece.table.column_names)
@@ -129,7 +130,7 @@ class ParquetRows:
                     target, schema, compression="zstd", compression_level=3, store_schema=True, write_page_checksum=True
                 )
             )
-            for piece in self._pieces(parquet, None, _PIECE_BYTES):
+            for piece in self._pieces(parquet, None, PIECE_BYTES):
                 chosen = wanted[piece.first_row : piece.first_row + piece.num_rows]
                 num_rows += piece.num_rows
                 if len(chosen) < piece.num_rows:
@@ -146,7 +147,7 @@ class ParquetRows:
 
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:
-        with open_seekable(self.file) as source:
+        with self._local.open("rb") as source:
             try:
                 parquet = pq.ParquetFile(source, pre_buffer=False, buffer_size=_BUFFER_BYTES)
                 _ = parquet.schema_arrow

@@ -4,7 +4,8 @@ Unlike `reading`, which refuses a file with a wrong row, this says what is wrong
 counted from 0, blank lines are none; so a row has the number that `reading` gives it where nothing is wrong.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -98,7 +99,7 @@ class RowFile(Protocol):
     @property
     def suffix(self) -> str: ...
 
-    def pieces(self) -> Iterator[Any]:
+    def pieces(self) -> Generator[Any, None, None]:
         """The file from front to back, a few megabytes at a time.
 
         Raises:
@@ -108,11 +109,8 @@ class RowFile(Protocol):
     def rows(self, piece: Any) -> Rows:
         """What the rows of a piece hold; may be called in any thread."""
 
-    def remember(self, piece: Any, rows: Rows) -> None:
-        """Keep what `texts` and `ids` need; called for each piece, in order."""
-
-    def close(self) -> None:
-        """All pieces are remembered."""
+    def remembering(self) -> AbstractContextManager[Callable[[Any, Rows], None]]:
+        """What is to be called for each piece, in order, so that `texts`, `ids` and `copy` find its rows later."""
 
     def names(self, piece: Any) -> Sequence[str]:
         """The columns of the first row of a piece, for messages; none where it has none."""
