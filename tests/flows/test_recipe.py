@@ -1,5 +1,7 @@
 """Recipes: what is not known is refused with a suggestion, before any work."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,11 @@ def test_manners_are_no_part_of_a_recipes_digest_and_what_is_read_is() -> None:
 def test_a_crawl_that_cannot_be_meant_is_refused(overrides: list[str], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         load_recipe("commoncrawl", overrides)
+
+
+def test_what_ends_before_a_model_loads_no_pytorch() -> None:
+    """Two seconds of every run of a corpus, and of every question about one."""
+    code = "import sys, flows.end_to_end, flows.why; print('torch' in sys.modules)"
+    root = Path(__file__).resolve().parents[2]
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert found.stdout.strip() == "False"
