@@ -48,6 +48,7 @@ bench: .venv/dev.stamp .venv-peers/peers.stamp  ## speed beside the peers', in t
 	$(BIN)/python tests/benchmarks/bench_filters.py
 	$(BIN)/python tests/benchmarks/bench_what_if.py
 	$(BIN)/python tests/benchmarks/bench_extraction.py
+	$(BIN)/python tests/benchmarks/bench_decontamination.py
 
 block-model: .venv-model/model.stamp  ## train the model that finds main text anew (needs ../shared/data)
 	.venv-model/bin/python tests/benchmarks/train_block_model.py

@@ -291,7 +291,7 @@ def test_a_model_is_trained_scored_exported_and_answers(trained, tiny_crawl, pre
 
 def test_a_real_crawl_is_read_judged_and_accounted_for(gristmill, shared_data) -> None:
     listed = shared_data / "minicc/crawl-data/CC-MAIN-2025-00/warc.paths.gz"
-    goal = ("--set", "goal=corpus", "--set", "source.files=1")
+    goal = ("--set", "goal=corpus", "--set", "source.files=1", "--set", "lines.enabled=true")
     done = gristmill(*arguments(listed, *goal, "--workers", "2"))
     assert done.code == 0, done.err
     stages = {stage["name"]: stage for stage in gristmill("show", "--json").json()["stages"]}
@@ -300,3 +300,10 @@ def test_a_real_crawl_is_read_judged_and_accounted_for(gristmill, shared_data) -
     assert stages["extract"]["documents_out"] > 500
     assert {"language.other_language", "gopher_quality.too_few_words"} <= set(stages["judge"]["dropped"])
     assert stages["dedup"]["dropped"]["exact_duplicate"] > 0
+    assert stages["lines"]["documents_in"] == stages["dedup"]["documents_out"] == stages["line-counts"]["documents_in"]
+    edits = pl.read_parquet(f"{gristmill.store}/stages/lines/*/edits/*.parquet")
+    documents = pl.read_parquet(f"{gristmill.store}/stages/extract/*/documents/*.parquet")
+    url = documents.filter(pl.col("doc_id") == edits["doc_id"][0])["url"][0]
+    told = gristmill("why", url, "--json").json()["captures"]
+    assert ("lines", "repeated_line") in {(edit["stage"], edit["rule"]) for each in told for edit in each["edits"]}
+    assert "Repeated lines" in next(gristmill.store.glob("runs/*/report.html")).read_text(encoding="utf-8")
