@@ -27,6 +27,8 @@ MODEL = (
     "--set", "evaluation.max_bytes=20000", "--set", "evaluation.max_new_tokens=8",
 )  # fmt: skip
 
+pytestmark = pytest.mark.timeout(1200)  # up to six runs in a test, on machines that are busy
+
 
 def arguments(crawl: Path, *more: str) -> list[str]:
     return ["run", "minicrawl", "--set", f"source.paths={crawl}", *more]

@@ -34,17 +34,10 @@ def test_calls_from_many_threads_share_as_many_processes_as_there_are_workers(ru
 def test_a_killed_worker_fails_its_call_and_the_next_call_works(runner) -> None:
     first = runner.call(os.getpid)
 
-    def kill() -> None:
-        psutil.Process(first).kill()
-
-    def call_on_and_on() -> None:
-        while True:
-            runner.call(process_id_after, 0.1)
-
-    killer = threading.Timer(0.2, kill)
+    killer = threading.Timer(0.2, psutil.Process(first).kill)
     killer.start()
     with pytest.raises(WorkerDied, match="fewer --workers"):
-        call_on_and_on()
+        runner.call(process_id_after, 120)
     killer.join()
     assert runner.call(os.getpid) != first
 

@@ -33,7 +33,7 @@ class Command:
     store: Path
     environment: dict[str, str]
 
-    def __call__(self, *arguments: str, timeout: float = 280) -> Finished:
+    def __call__(self, *arguments: str, timeout: float = 600) -> Finished:
         done = subprocess.run(
             self._words(arguments),
             env=self.environment,
