@@ -156,7 +156,8 @@ class Recipe(BaseModel):
     def digest(self) -> str:
         """SHA-256 of all that shapes the run: the recipe without its name and description, and without manners."""
         content = self.model_dump(mode="json", exclude={"name", "description"})
-        return value_digest({**content, "fetch": shaping_parameters(self.fetch)})
+        shaping = {"fetch": shaping_parameters(self.fetch), "dedup": shaping_parameters(self.dedup)}
+        return value_digest({**content, **shaping})
 
 
 def builtin_recipes() -> dict[str, str]:

@@ -79,10 +79,7 @@ def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
             lines.append("  judge      kept: no rule broken")
         duplicate = capture.get("duplicate")
         if duplicate:
-            lines.append(
-                f"  dedup      dropped: {duplicate['rule']} of {duplicate['kept_url']} ({duplicate['kept_id']}), "
-                f"similarity {duplicate['similarity']:.3f}, the line is at {duplicate['threshold']:.3f}"
-            )
+            lines.append(f"  dedup      dropped: {_duplicate_of(duplicate)}")
         elif capture.get("cluster_id"):
             lines.append(f"  dedup      kept, of cluster {capture['cluster_id']}")
         elif "split" in capture:
@@ -95,6 +92,15 @@ def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
             lines.append(f"    {rule['rule']:<44} {value:>12}  drops {rule['drops']:<52} {mark}".rstrip())
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+def _duplicate_of(duplicate: Mapping[str, Any]) -> str:
+    """By what rule, of which document, and how alike the two are."""
+    kept = [duplicate["kept_id"], *([f"of run {duplicate['kept_run']}"] if duplicate["kept_run"] else [])]
+    said = f"{duplicate['rule']} of {duplicate['kept_url'] or 'a document'} ({', '.join(kept)})"
+    if duplicate["similarity"] is None:
+        return said
+    return f"{said}, similarity {duplicate['similarity']:.3f}, the line is at {duplicate['threshold']:.3f}"
 
 
 def _conditions(run: Run) -> tuple[Condition, ...]:

@@ -119,10 +119,11 @@ EDITS = _schema(
     ],
 )
 
-# One row a document that dedup may still keep: its exact hash and what decides who of a cluster is kept.
+# One row a document that dedup may still keep: its exact hashes and what decides who of a cluster is kept.
 FINGERPRINTS_COLUMNS = [
     _field("doc_id", pa.string()),
-    _field("text_hash", pa.binary(16)),  # of the normalised text
+    _field("text_hash", pa.binary(16)),  # of the normalised text; zeros: no word
+    _field("url_hash", pa.binary(16)),  # of the canonical URL; zeros: none that can be compared
     _field("num_chars", pa.int64()),
     _field("fetched_at", pa.timestamp("ms", tz="UTC"), nullable=True),
     _field("num_shingles", pa.int32()),  # 0: too short to sign
@@ -131,13 +132,14 @@ FINGERPRINTS_COLUMNS = [
 # One row a removed duplicate: who was kept in its place, and how alike the two are.
 DUPLICATES = _schema(
     "duplicates",
-    1,
+    2,
     [
         _field("doc_id", pa.string()),
-        _field("rule", pa.string()),  # exact_duplicate | near_duplicate
+        _field("rule", pa.string()),  # exact_duplicate | url_duplicate | near_duplicate | semantic_duplicate
         _field("kept_id", pa.string()),
-        _field("similarity", pa.float64()),  # exact Jaccard of the two shingle sets, 0..1
-        _field("threshold", pa.float64()),
+        _field("kept_run", pa.string(), nullable=True),  # the earlier run that kept it; null: this one
+        _field("similarity", pa.float64(), nullable=True),  # of the two texts, 0..1; null where URLs were compared
+        _field("threshold", pa.float64(), nullable=True),
         _field("bands_shared", pa.int32()),
         _field("cluster_id", pa.string()),
     ],
@@ -184,7 +186,7 @@ def signals_schema(signals: list[str]) -> pa.Schema:
 def fingerprints_schema(num_permutations: int) -> pa.Schema:
     """Fingerprints with MinHash signatures of `num_permutations` uint32 values."""
     signature = _field("signature", pa.list_(pa.uint32(), num_permutations))
-    return _schema("fingerprints", 1, [*FINGERPRINTS_COLUMNS, signature])
+    return _schema("fingerprints", 2, [*FINGERPRINTS_COLUMNS, signature])
 
 
 def encoded_schema(token_type: pa.DataType, metadata: dict[bytes, bytes]) -> pa.Schema:

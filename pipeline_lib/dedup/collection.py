@@ -17,7 +17,10 @@ class Collection(Protocol):
     def parts(self) -> tuple[str, ...]: ...
 
     def fingerprints(self, part: str) -> Iterator[pa.Table]:
-        """Rows of `fingerprints_schema`, in order, in batches that fit in memory."""
+        """Rows of `fingerprints_schema`, in order, in batches that fit in memory.
+
+        A doc_id is 32 lower-case hex digits, of no other document of the collection.
+        """
 
     def texts(self, part: str, rows: Indices) -> pa.Array:
         """large_string (len(rows),): the texts that were fingerprinted.

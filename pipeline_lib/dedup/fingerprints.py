@@ -8,10 +8,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline_lib.dedup.collection import Collection
 from pipeline_lib.dedup.parameters import Criterion, DedupParameters
 from pipeline_lib.kernels.bands import Indices, band_keys
 from pipeline_lib.kernels.shingles import Hashes
-from storage.manifests import PublishedStage
 from storage.schemas import fingerprints_schema
 
 _LAST = np.iinfo(np.int64).max
@@ -46,20 +46,21 @@ class Fingerprints:
         return len(self.doc_ids)
 
 
-def read_fingerprints(signatures: PublishedStage, parameters: DedupParameters) -> Fingerprints:
+def read_fingerprints(documents: Collection, parameters: DedupParameters) -> Fingerprints:
     """Read the table `fingerprints` of all parts; of the signatures only their band keys stay in memory.
 
     Raises:
         ValueError: two documents have the same doc_id.
     """
-    schema = fingerprints_schema(parameters.num_permutations)
-    parts = tuple(signatures.part_names)
+    banding = parameters.banding()
+    schema = fingerprints_schema(banding.num_permutations)
+    parts = documents.parts
     tables, keys = [], []
     for part in parts:
-        table = signatures.read("fingerprints", part, schema)
+        table = pa.concat_tables([schema.empty_table(), *documents.fingerprints(part)])
         values = table["signature"].combine_chunks().flatten().to_numpy()
-        part_keys = np.empty((parameters.bands, table.num_rows), np.uint64)
-        band_keys(values.reshape(table.num_rows, parameters.num_permutations), parameters.bands, part_keys)
+        part_keys = np.empty((banding.bands, table.num_rows), np.uint64)
+        band_keys(values.reshape(table.num_rows, banding.num_permutations), banding.bands, part_keys)
         keys.append(part_keys)
         tables.append(table.drop_columns("signature"))
     rows = [table.num_rows for table in tables]
@@ -75,7 +76,7 @@ def read_fingerprints(signatures: PublishedStage, parameters: DedupParameters) -
         row=np.concatenate([np.zeros(0, np.int64), *(np.arange(count, dtype=np.int64) for count in rows)])[order],
         text_hashes=_hash_values(columns["text_hash"])[order],
         num_shingles=columns["num_shingles"].to_numpy()[order],
-        keys=_join_keys(keys, parameters.bands, order),
+        keys=_join_keys(keys, banding.bands, order),
     )
 
 

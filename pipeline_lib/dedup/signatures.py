@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from pipeline_lib.dedup.parameters import SignatureParameters
 from pipeline_lib.kernels.arrow import string_buffers
 from pipeline_lib.kernels.fold_tables import fold_tables
-from pipeline_lib.kernels.shingles import fingerprint, permutations
+from pipeline_lib.kernels.shingles import Hashes, fingerprint, permutations
 from pipeline_lib.survivors import read_survivors, trail_of
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
@@ -23,7 +23,7 @@ def fingerprints(documents: pa.Table, parameters: SignatureParameters) -> pa.Tab
     a word have a `text_hash` of zeros, too. Neither is ever like another.
 
     Args:
-        documents: doc_id, fetched_at, text.
+        documents: doc_id, url, fetched_at, text.
     """
     data, offsets = string_buffers(documents["text"])
     factors, summands = permutations(parameters.num_permutations, parameters.seed)
@@ -33,11 +33,12 @@ def fingerprints(documents: pa.Table, parameters: SignatureParameters) -> pa.Tab
     fingerprint(
         data, offsets, parameters.ngram, factors, summands, fold_tables(), signatures, num_shingles, text_hashes
     )
-    hash_bytes = pa.py_buffer(text_hashes.astype("<u8"))
+    url_hashes = np.zeros((documents.num_rows, 2), np.uint64)
     return pa.table(
         {
             "doc_id": documents["doc_id"],
-            "text_hash": pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), documents.num_rows, [None, hash_bytes]),
+            "text_hash": _binary(text_hashes),
+            "url_hash": _binary(url_hashes),
             "num_chars": pc.utf8_length(documents["text"]).cast(pa.int64()),
             "fetched_at": documents["fetched_at"],
             "num_shingles": pa.array(num_shingles),
@@ -49,12 +50,19 @@ def fingerprints(documents: pa.Table, parameters: SignatureParameters) -> pa.Tab
     )
 
 
+def _binary(hashes: Hashes) -> pa.Array:
+    """binary(16) of uint64 (N, 2), little end first on every machine."""
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(16), len(hashes), [None, pa.py_buffer(np.ascontiguousarray(hashes, "<u8"))]
+    )
+
+
 def signatures_part(
     part: Part, inputs: Mapping[str, PublishedStage], output: PartWriter, parameters: SignatureParameters
 ) -> PartResult:
     """Fingerprint the documents of a part that `judge` left: reads extract, signals, judge; writes `fingerprints`."""
     trail = trail_of(inputs)
-    documents = read_survivors(trail, part.name, ["doc_id", "fetched_at", "text"])
+    documents = read_survivors(trail, part.name, ["doc_id", "url", "fetched_at", "text"])
     table = fingerprints(documents, parameters)
     output.table("fingerprints", table, fingerprints_schema(parameters.num_permutations))
     num_signed = pc.sum(pc.greater(table["num_shingles"], 0)).as_py() or 0

@@ -189,7 +189,7 @@ def _pair(pair: Mapping[str, Any], excerpt_chars: int) -> Pair:
     kept, removed = differing(pair["kept"]["text"], pair["removed"]["text"], excerpt_chars)
     details = [("threshold", value(pair["threshold"])), ("documents in the cluster", count(pair["cluster_size"]))]
     return Pair(
-        title=f"{pair['rule']}, similarity {pair['similarity']:.3f}",
+        title=pair["rule"] if pair["similarity"] is None else f"{pair['rule']}, similarity {pair['similarity']:.3f}",
         details=details if pair["rule"] == _NEAR else details[1:],
         sides=(
             Side(verdict="kept", url=one_line(pair["kept"]["url"], _URL_CHARS), segments=kept, tone="kept"),

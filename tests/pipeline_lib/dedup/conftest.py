@@ -93,7 +93,7 @@ def deduplicated(parts: Mapping[str, Sequence[Page]], parameters: DedupParameter
         dedup = publish_stage(
             store, "dedup", [Part(name="all")], lambda part, out: dedup_part(part, stages, out, parameters)
         )
-        schema = fingerprints_schema(parameters.num_permutations)
+        schema = fingerprints_schema(parameters.signatures().num_permutations)
 
         def rows(stage: PublishedStage, table: str, schema: pa.Schema) -> list[Row]:
             return [row for part in parts for row in stage.read(table, part, schema).to_pylist()]
