@@ -211,7 +211,7 @@ def _read_shingles(
     Args:
         shingles: overwritten with the hashes, shifted to the right; an array of 32 bits takes the lower ones.
     """
-    position, num_words = _read_words(data, position, end, tables, reader.words, reader.text_words)
+    position, num_words = read_words(data, position, end, tables, reader.words, reader.text_words)
     ring, words, text_words = reader.ring, reader.words, reader.text_words
     rolled, high, low = reader.hashes
     total, at = reader.counts
@@ -244,7 +244,7 @@ def _finish(reader: _Reader, text_hash: Hashes) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _read_words(
+def read_words(
     data: Bytes, position: int, end: int, tables: FoldTables, words: Hashes, text_words: Hashes
 ) -> tuple[int, int]:
     """Hashes of the next words of data[position:end], as many as there is room for.
