@@ -1,10 +1,22 @@
 """Exact and near-duplicates of any documents: found, verified, and none removed without a kept witness.
 
-1. Documents are put in one order of preference (`DedupParameters.keep`, then doc_id), whatever part they come from.
-2. Of documents with the same words the best stays.
-3. Documents that share a band of their signatures are candidates; the candidates hang together in components.
-4. Within each component, best first, a document is removed if a *kept* candidate has an exact Jaccard similarity of at
-   least the threshold; the witness is the most similar one. A removed document removes no other: there are no chains.
+1. Documents are put in one order of preference (`DedupParameters.keep`, then text hash, then doc_id), whatever part
+   they come from. Documents that earlier runs kept come before them all.
+2. Documents that share a band of their signatures are candidates. Those that share a band, a text or a URL hang
+   together in components; what is decided in one component says nothing about another.
+3. In each component, best first, a document is removed by a document that is *kept*: one of the same text
+   (`exact_duplicate`), else one of the same canonical URL (`url_duplicate`), else, of those that share a band with it,
+   the most similar, if their exact similarity is at least the threshold (`near_duplicate`). A removed document removes
+   no other: there are no chains, and whoever was removed has a witness in what is left.
+
+Of equal texts, which have the same shingles, only one is read. Where the best of them is removed for its similarity to
+a document, the others go with it, with the same witness and the same similarity, or by their URL; where it is removed
+by its URL, the next one is judged for itself.
+
+Time is linear in documents: signatures are read once, the texts of candidates once, and work for a document is bounded
+by `max_candidates`. Memory is `memory_bytes`, beside what is read of a part, for each core one: 130 bytes a document,
+and what is left of it for band keys and sets of shingles. Components whose sets do not fit are read through a map of
+their file; what lists their band keys takes up to 200 bytes for each of their documents.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,28 +28,29 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline_lib.dedup.candidates import batches_of_components, candidate_components, equal_texts
+from pipeline_lib.dedup.candidates import BandFiles
 from pipeline_lib.dedup.collection import Collection
-from pipeline_lib.dedup.fingerprints import Fingerprints, read_fingerprints
+from pipeline_lib.dedup.doc_ids import format_doc_ids
+from pipeline_lib.dedup.earlier import EarlierDocuments, EarlierMatches, Stretch, match_earlier
+from pipeline_lib.dedup.fingerprints import (
+    FLOOR_BYTES,
+    Fingerprints,
+    ReadCollection,
+    check_memory,
+    preferred_order,
+    read_collection,
+)
 from pipeline_lib.dedup.parameters import DedupParameters
-from pipeline_lib.dedup.removals import Removals
-from pipeline_lib.kernels.arrow import string_buffers
-from pipeline_lib.kernels.bands import Indices, judge_in_order, roots
-from pipeline_lib.kernels.fold_tables import fold_tables
-from pipeline_lib.kernels.shingles import Hashes, shingle_sets
+from pipeline_lib.dedup.verification import Batches, Hanging, Removals
+from pipeline_lib.dedup.workers import num_workers
+from pipeline_lib.kernels.bands import EXACT, KEPT, NEAR, URL, Indices, SmallIndices, roots, smallest_ids, unite_pairs
+from pipeline_lib.kernels.equal_hashes import best_of_equal
+from pipeline_lib.kernels.shingles import Hashes
 from storage.accounts import Account
 from storage.schemas import CLUSTERS, DUPLICATES
 
-_BATCH_BYTES = 1 << 28  # of shingles and band keys
+_RULES = {EXACT: "exact_duplicate", URL: "url_duplicate", NEAR: "near_duplicate"}
 _LARGEST_SHOWN = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class EarlierDocuments:
-    """Documents that an earlier run kept: they may be witnesses, and are never removed."""
-
-    run_id: str
-    documents: Collection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,93 +80,127 @@ class Decisions:
     metrics: Mapping[str, Any]
 
     def __init__(
-        self, fingerprints: Fingerprints, removals: Removals, parameters: DedupParameters, metrics: Mapping[str, Any]
+        self,
+        *,
+        parts: Sequence[str],
+        starts: Indices,
+        doc_ids: Hashes,
+        removals: Removals,
+        run_of: npt.NDArray[np.int32],
+        run_ids: Sequence[str],
+        threshold: float,
+        metrics: Mapping[str, Any],
     ) -> None:
-        self._fingerprints = fingerprints
+        """
+        Args:
+            starts: int64 (parts + 1,): the position of each part's first document; last, the number of new ones.
+            doc_ids: uint64 (N, 2): of new documents, then of the earlier ones that had to do with them.
+            run_of: int32: for each of those earlier ones, the index into `run_ids`.
+        """
+        self._parts = {part: number for number, part in enumerate(parts)}
+        self._starts = starts
+        self._doc_ids = doc_ids
         self._removals = removals
-        self._parameters = parameters
-        self._cluster = roots(removals.clusters)
-        self._cluster_sizes = np.bincount(self._cluster, minlength=len(self._cluster))
-        self._smallest = np.arange(len(self._cluster))  # by cluster: the document with the smallest doc_id
-        by_id = np.argsort(fingerprints.id_ranks)[::-1]
-        self._smallest[self._cluster[by_id]] = by_id
-        self._order = np.lexsort((fingerprints.row, fingerprints.part))
-        self._bounds = np.searchsorted(fingerprints.part[self._order], np.arange(len(fingerprints.parts) + 1))
-        num_near = int(np.count_nonzero(removals.near))
-        num_exact = int(np.count_nonzero(removals.kept_by >= 0)) - num_near
+        self._run_of = run_of
+        self._run_ids = run_ids
+        self._threshold = threshold
+        self._smallest = smallest_ids(removals.clusters, doc_ids)
+        self._cluster_sizes = np.bincount(removals.clusters, minlength=len(doc_ids)).astype(np.int32)
+        counts = np.bincount(removals.rule[: self._num_new], minlength=NEAR + 1)
         self.account = Account(
-            documents_in=len(fingerprints),
-            documents_out=len(fingerprints) - num_exact - num_near,
-            dropped={"exact_duplicate": num_exact, "near_duplicate": num_near},
+            documents_in=self._num_new,
+            documents_out=int(counts[KEPT]),
+            dropped={name: int(counts[rule]) for rule, name in _RULES.items()},
         )
         self.metrics = {**metrics, **self._count_clusters()}
 
     def duplicates(self, part: str) -> pa.Table:
         """One row a removed document of the part: `DUPLICATES`."""
-        removals, ids = self._removals, self._fingerprints.doc_ids
         removed = self._removed(part)
+        rule, kept_by = self._removals.rule[removed], self._removals.kept_by[removed]
+        by_url = rule == URL
+        names = pa.DictionaryArray.from_arrays(rule, ["", *(_RULES[rule] for rule in (EXACT, URL, NEAR))])
         columns = {
-            "doc_id": _take(ids, removed),
-            "rule": pa.array(np.where(removals.near[removed], "near_duplicate", "exact_duplicate"), pa.string()),
-            "kept_id": _take(ids, removals.kept_by[removed]),
-            "kept_run": pa.nulls(len(removed), pa.string()),
-            "similarity": pa.array(removals.similarity[removed]),
-            "threshold": pa.array(np.where(removals.near[removed], self._parameters.threshold, 1.0)),
-            "bands_shared": pa.array(removals.bands_shared[removed]),
-            "cluster_id": _take(ids, self._smallest[self._cluster[removed]]),
+            "doc_id": self._ids(removed),
+            "rule": names.cast(pa.string()),
+            "kept_id": self._ids(kept_by),
+            "kept_run": self._runs(kept_by),
+            "similarity": pa.array(self._removals.similarity[removed], mask=by_url),
+            "threshold": pa.array(np.where(rule == NEAR, self._threshold, 1.0), mask=by_url),
+            "bands_shared": pa.array(self._removals.bands_shared[removed]),
+            "cluster_id": self._cluster_ids(removed),
         }
         return pa.table(columns, schema=DUPLICATES)
 
     def clusters(self, part: str) -> pa.Table:
         """One row a document of the part that is in a cluster of two or more: `CLUSTERS`."""
-        documents = self._documents(part)
-        clustered = documents[self._cluster_sizes[self._cluster[documents]] > 1]
+        clusters = self._removals.clusters[self._slice(part)]
+        clustered = np.flatnonzero(self._cluster_sizes[clusters] > 1) + self._slice(part).start
         members = {
-            "doc_id": _take(self._fingerprints.doc_ids, clustered),
-            "cluster_id": _take(self._fingerprints.doc_ids, self._smallest[self._cluster[clustered]]),
-            "kept": pa.array(self._removals.kept_by[clustered] < 0),
+            "doc_id": self._ids(clustered),
+            "cluster_id": self._cluster_ids(clustered),
+            "kept": pa.array(self._removals.rule[clustered] == KEPT),
         }
         return pa.table(members, schema=CLUSTERS)
 
     def kept_rows(self, part: str) -> Indices:
         """The rows of the part that stay, ascending."""
-        documents = self._documents(part)
-        return self._fingerprints.row[documents[self._removals.kept_by[documents] < 0]]
+        return np.flatnonzero(self._removals.rule[self._slice(part)] == KEPT)
 
     def witnesses(self, part: str) -> Witnesses:
         """Who is kept in whose place; the rows are those of `duplicates(part)`."""
         removed = self._removed(part)
-        kept = self._removals.kept_by[removed]
+        kept = self._removals.kept_by[removed].astype(np.int64)
+        earlier = kept >= self._num_new
+        kept_part = np.searchsorted(self._starts, kept, side="right") - 1
+        kept_row = kept - self._starts[kept_part]
         return Witnesses(
-            rows=self._fingerprints.row[removed],
-            kept_part=self._fingerprints.part[kept],
-            kept_row=self._fingerprints.row[kept],
+            rows=removed - self._slice(part).start,
+            kept_part=np.where(earlier, -1, kept_part).astype(np.int32),
+            kept_row=np.where(earlier, -1, kept_row),
         )
 
-    def _documents(self, part: str) -> Indices:
-        number = self._fingerprints.parts.index(part)
-        return self._order[self._bounds[number] : self._bounds[number + 1]]
+    @property
+    def _num_new(self) -> int:
+        return int(self._starts[-1])
+
+    def _slice(self, part: str) -> slice:
+        number = self._parts[part]
+        return slice(int(self._starts[number]), int(self._starts[number + 1]))
 
     def _removed(self, part: str) -> Indices:
-        documents = self._documents(part)
-        return documents[self._removals.kept_by[documents] >= 0]
+        """Positions."""
+        removed: Indices = np.flatnonzero(self._removals.rule[self._slice(part)] != KEPT) + self._slice(part).start
+        return removed
+
+    def _ids(self, positions: npt.NDArray[np.integer[Any]]) -> pa.Array:
+        return format_doc_ids(self._doc_ids[positions])
+
+    def _cluster_ids(self, positions: Indices) -> pa.Array:
+        return self._ids(self._smallest[self._removals.clusters[positions]])
+
+    def _runs(self, positions: SmallIndices) -> pa.Array:
+        """The earlier run of each document; null for this run's."""
+        earlier = positions >= self._num_new
+        runs = np.full(len(positions), -1, np.int32)
+        runs[earlier] = self._run_of[positions[earlier] - self._num_new]
+        indices = pa.array(runs, mask=~earlier)
+        return pa.DictionaryArray.from_arrays(indices, pa.array(list(self._run_ids), pa.string())).cast(pa.string())
 
     def _count_clusters(self) -> dict[str, Any]:
-        cluster, cluster_sizes, smallest = self._cluster, self._cluster_sizes, self._smallest
-        ids, id_ranks = self._fingerprints.doc_ids, self._fingerprints.id_ranks
-        found = np.flatnonzero(cluster_sizes > 1)
-        largest = found[np.lexsort([id_ranks[smallest[found]], -cluster_sizes[found]])][:_LARGEST_SHOWN]
-        num_kept = np.bincount(cluster[self._removals.kept_by < 0], minlength=len(cluster))
+        sizes = self._cluster_sizes
+        found = np.flatnonzero(sizes > 1)
+        smallest = self._smallest[found]
+        order = np.lexsort([self._doc_ids[smallest, 1], self._doc_ids[smallest, 0], -sizes[found]])
+        largest = found[order[:_LARGEST_SHOWN]]
+        ids = self._ids(self._smallest[largest]).to_pylist()
+        num_kept = np.bincount(self._removals.clusters[self._removals.rule == KEPT], minlength=len(sizes))
         return {
             "clusters": len(found),
-            "cluster_sizes": _histogram(cluster_sizes[found]),
+            "cluster_sizes": _histogram(sizes[found]),
             "largest_clusters": [
-                {
-                    "cluster_id": ids[int(smallest[root])].as_py(),
-                    "documents": int(cluster_sizes[root]),
-                    "kept": int(num_kept[root]),
-                }
-                for root in largest
+                {"cluster_id": doc_id, "documents": int(sizes[root]), "kept": int(num_kept[root])}
+                for doc_id, root in zip(ids, largest, strict=True)
             ],
         }
 
@@ -164,79 +211,126 @@ def find_duplicates(
     """Decide about all documents.
 
     Args:
-        scratch: a folder for what does not fit in memory.
-        earlier: documents that earlier runs kept, earliest run first.
+        scratch: a folder for what does not fit in memory: 8 bytes a band and document, and 8 bytes a shingle of those
+            that are to be compared. Nothing stays there.
+        earlier: documents that earlier runs kept, earliest run first. One of them is a witness before any of
+            `documents` is; of several that are equally similar, the earliest run's.
+
+    Raises:
+        ValueError: two documents have the same doc_id; the texts are not those that were fingerprinted; or there are
+            more documents than `memory_bytes` allows.
     """
-    fingerprints = read_fingerprints(documents, parameters)
-    removals = Removals.of_equal_texts(
-        equal_texts(fingerprints.text_hashes) if parameters.exact else np.full(len(fingerprints), -1, np.int64)
+    with BandFiles(parameters.banding(), scratch) as files:
+        read = read_collection(documents, parameters, files)
+        num_new = len(read)
+        matches = match_earlier(read, files, earlier, parameters, scratch) if earlier else None
+        order = preferred_order(read)
+        every: Fingerprints = read
+        stretches = [
+            Stretch(run=-1, part=part, start=int(start), end=int(end), rows=None)
+            for part, start, end in zip(documents.parts, read.starts[:-1], read.starts[1:], strict=True)
+        ]
+        if matches is not None:
+            every, order = _with_earlier(read, order, matches)
+            files.append_keys(matches.keys, matches.num_shingles)
+            stretches += [_moved(stretch, num_new) for stretch in matches.stretches]
+        starts = read.starts
+        del read
+        check_memory(len(every), parameters.memory_bytes)
+        hanging, metrics = _find_hanging(every, order, num_new, files, parameters)
+        doc_ids, num_shingles = every.doc_ids, every.num_shingles
+        del every, order
+        removals = Removals.of_none(len(doc_ids))
+        left = parameters.memory_bytes - FLOOR_BYTES * len(doc_ids)
+        with Batches(hanging, num_shingles, files, parameters, left // (4 * num_workers()), scratch) as batches:
+            batches.write_sets(stretches, lambda stretch, rows: _texts(documents, earlier, stretch, rows))
+            del hanging
+            batches.judge(removals)
+            spilled_bytes = files.num_bytes + batches.num_bytes
+    return Decisions(
+        parts=documents.parts,
+        starts=starts,
+        doc_ids=doc_ids,
+        removals=removals,
+        run_of=np.zeros(0, np.int32) if matches is None else matches.run,
+        run_ids=[each.run_id for each in earlier],
+        threshold=parameters.threshold,
+        metrics={
+            "documents_signed": int(np.count_nonzero(num_shingles[:num_new])),
+            "earlier_documents_matched": len(doc_ids) - num_new,
+            **metrics,
+            "pairs_compared": removals.compared,
+            "pairs_verified": removals.verified,
+            "pairs_refused": removals.compared - removals.verified,
+            "pairs_not_compared": removals.not_compared,
+            "full_band_keys": removals.full_keys,
+            "spilled_bytes": spilled_bytes,
+        },
     )
-    metrics: dict[str, Any] = {"documents_signed": int(np.count_nonzero(fingerprints.num_shingles))}
+
+
+def _with_earlier(
+    read: ReadCollection, order: SmallIndices, matches: EarlierMatches
+) -> tuple[Fingerprints, SmallIndices]:
+    """New documents and then earlier ones, by position; in the order of preference, the earlier ones first."""
+    first = np.lexsort((matches.doc_ids[:, 1], matches.doc_ids[:, 0], matches.run)).astype(np.int32)
+    names = ("doc_ids", "text_hashes", "url_hashes", "num_shingles")
+    columns = {name: np.concatenate([getattr(read, name), getattr(matches, name)]) for name in names}
+    return Fingerprints(**columns), np.concatenate([first + np.int32(len(read)), order])
+
+
+def _find_hanging(
+    documents: Fingerprints, order: SmallIndices, num_new: int, files: BandFiles, parameters: DedupParameters
+) -> tuple[Hanging, dict[str, int]]:
+    positions = np.arange(len(documents), dtype=np.int32)
+    ranks = np.empty(len(documents), np.int32)
+    ranks[order] = positions
+    best_of_text, best_of_url = positions.copy(), positions.copy()
+    if parameters.exact:
+        best_of_equal(documents.text_hashes, order, best_of_text)
+    if parameters.url:
+        best_of_equal(documents.url_hashes, order, best_of_url)
+    components = positions.copy()
+    banded = np.zeros(len(documents), bool)
+    component_sizes = np.zeros(0, np.int64)
     if parameters.near:
-        metrics |= _remove_near_duplicates(fingerprints, documents, parameters, removals)
-    return Decisions(fingerprints, removals, parameters, metrics)
-
-
-def _remove_near_duplicates(
-    fingerprints: Fingerprints, collection: Collection, parameters: DedupParameters, removals: Removals
-) -> dict[str, Any]:
-    members = np.flatnonzero((fingerprints.num_shingles > 0) & (removals.kept_by < 0))
-    components = candidate_components(fingerprints, members)
-    weights = 8 * fingerprints.num_shingles.astype(np.int64) + 64 * parameters.banding().bands
-    compared = verified = not_compared = full_keys = 0
-    for documents in batches_of_components(components, weights, _BATCH_BYTES):
-        shingles, starts, sizes = _read_shingle_sets(fingerprints, documents, collection, parameters.ngram)
-        keys = np.ascontiguousarray(fingerprints.keys[:, documents])
-        verdicts = judge_in_order(keys, shingles, starts, sizes, parameters.threshold, parameters.max_candidates)
-        removals.add(documents, verdicts)
-        compared += verdicts.compared
-        verified += verdicts.verified
-        not_compared += verdicts.not_compared
-        full_keys += verdicts.full_keys
-    removals.pass_on_to_kept()
-    component_sizes = np.bincount(components[members])
-    component_sizes = component_sizes[component_sizes > 1]
-    return {
+        members = (documents.num_shingles > 0) & (best_of_text == positions)
+        files.unite(members, components, max(0, parameters.memory_bytes - FLOOR_BYTES * len(documents)))
+        roots(components)
+        sizes = np.bincount(components, minlength=len(components))
+        banded = sizes[components] > 1
+        component_sizes = sizes[sizes > 1]
+    for best in (best_of_text, best_of_url):
+        others = np.flatnonzero(best != positions).astype(np.int32)
+        unite_pairs(best[others], others, components)
+    roots(components)
+    hanging = Hanging(
+        ranks=ranks,
+        best_of_text=best_of_text,
+        best_of_url=best_of_url,
+        banded=banded,
+        components=components,
+        num_new=num_new,
+    )
+    return hanging, {
         "candidate_documents": int(component_sizes.sum()),
         "candidate_components": len(component_sizes),
         "largest_candidate_component": int(component_sizes.max(initial=0)),
-        "pairs_compared": compared,
-        "pairs_verified": verified,
-        "pairs_refused": compared - verified,
-        "pairs_not_compared": not_compared,
-        "full_band_keys": full_keys,
     }
 
 
-def _read_shingle_sets(
-    fingerprints: Fingerprints, documents: Indices, collection: Collection, ngram: int
-) -> tuple[Hashes, Indices, Indices]:
-    """Shingle hashes, and where the set of each document starts and how large it is."""
-    num_shingles = fingerprints.num_shingles[documents]
-    ends = np.cumsum(num_shingles, dtype=np.int64)
-    starts = ends - num_shingles
-    sizes = np.empty(len(documents), np.int64)
-    shingles = np.empty(int(ends[-1]), np.uint64)
-    of_part = fingerprints.part[documents]
-    for number in np.unique(of_part):
-        name = fingerprints.parts[number]
-        chosen = np.flatnonzero(of_part == number)
-        chosen = chosen[np.argsort(fingerprints.row[documents[chosen]])]
-        data, offsets = string_buffers(collection.texts(name, fingerprints.row[documents[chosen]]))
-        found = np.full(len(chosen), -1, np.int64)
-        every = np.arange(len(chosen))
-        shingle_sets(data, offsets, every, num_shingles[chosen], ngram, fold_tables(), starts[chosen], found, shingles)
-        if found.min() < 0:
-            raise ValueError(f"the fingerprints of {name} were made from other texts than these; sign them again")
-        sizes[chosen] = found
-    return shingles, starts, sizes
+def _moved(stretch: Stretch, by: int) -> Stretch:
+    return Stretch(
+        run=stretch.run, part=stretch.part, start=stretch.start + by, end=stretch.end + by, rows=stretch.rows
+    )
 
 
-def _take(ids: pa.LargeStringArray, indices: Indices) -> pa.Array:
-    return ids.take(pa.array(indices)).cast(pa.string())
+def _texts(documents: Collection, earlier: Sequence[EarlierDocuments], stretch: Stretch, rows: Indices) -> pa.Array:
+    collection = documents if stretch.run < 0 else earlier[stretch.run].documents
+    return collection.texts(stretch.part, rows)
 
 
-def _histogram(sizes: Indices) -> dict[str, int]:
+def _histogram(sizes: npt.NDArray[np.integer[Any]]) -> dict[str, int]:
     """How many clusters have 2, 3 to 4, 5 to 8, … documents."""
     counts = np.bincount(np.ceil(np.log2(sizes)).astype(np.int64)) if len(sizes) else np.zeros(0, np.int64)
     return {

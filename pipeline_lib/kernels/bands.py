@@ -17,30 +17,39 @@ from pipeline_lib.kernels.arrow import Offsets
 from pipeline_lib.kernels.shingles import Hashes, Values
 
 Indices = npt.NDArray[np.int64]
+SmallIndices = npt.NDArray[np.int32]  # of documents: 4 bytes each make two thousand million
+
+KEPT, EXACT, URL, NEAR = 0, 1, 2, 3  # what is decided about a document
+
+BUCKET_BITS = 12  # band keys are counted, and scattered, by their upper bits
 
 _SEED = np.uint64(0x243F6A8885A308D3)  # of pi
 _MULTIPLY_1, _MULTIPLY_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xFF51AFD7ED558CCD)
 _SHIFT_29, _SHIFT_33 = np.uint64(29), np.uint64(33)
+_BUCKET_SHIFT = np.uint64(64 - BUCKET_BITS)
 
 
 class Verdicts(NamedTuple):
     """For documents 0 .. N - 1, best first.
 
     Attributes:
-        kept_by: int64 (N,): the kept document that removes this one; -1 for those that are kept.
-        similarity: float64 (N,): exact Jaccard similarity of the two; 0 for those that are kept.
-        bands_shared: int32 (N,): bands in which the two agree; 0 for those that are kept.
-        clusters: int64 (N,): the smallest index of those that hang together by pairs verified as similar.
+        rule: int8 (N,): KEPT, or by what rule it is removed.
+        kept_by: int32 (N,): the kept document that removes this one; -1 for those that are kept.
+        similarity: float64 (N,): exact similarity of the two sets of shingles, 1 of equal texts; 0 where none was
+            compared.
+        bands_shared: int32 (N,): bands in which the two agree; 0 but for NEAR.
+        clusters: int32 (N,): the smallest index of those that hang together by what was found equal or similar.
         compared: pairs whose sets were compared.
         verified: those of them that are similar.
         not_compared: candidate pairs left out because a document had more than `max_candidates`.
         full_keys: how often a band key had no room for another kept document.
     """
 
-    kept_by: Indices
+    rule: npt.NDArray[np.int8]
+    kept_by: SmallIndices
     similarity: npt.NDArray[np.float64]
-    bands_shared: npt.NDArray[np.int32]
-    clusters: Indices
+    bands_shared: SmallIndices
+    clusters: SmallIndices
     compared: int
     verified: int
     not_compared: int
@@ -69,153 +78,293 @@ def band_keys(signatures: Values, num_bands: int, keys: Hashes) -> None:
 
 
 @njit(nogil=True, cache=True)
-def unite_equal(keys: Hashes, members: Indices, parents: Indices) -> None:
-    """Unite all members with equal keys.
-
-    Args:
-        keys: uint64 (N,), well mixed.
-        members: int64 (M,): the indices that take part.
-        parents: int64 (N,): a forest, changed in place; roots are the smallest index of their tree.
-    """
-    bits = 4
-    while (1 << bits) < 2 * members.shape[0]:
-        bits += 1
-    mask = (1 << bits) - 1
-    shift = np.uint64(64 - bits)
-    first = np.full(mask + 1, -1, np.int64)  # the first member with the key that belongs to a slot
-    for member in members:
-        slot = np.int64(keys[member] >> shift)
-        while first[slot] >= 0 and keys[first[slot]] != keys[member]:
-            slot = (slot + 1) & mask
-        if first[slot] < 0:
-            first[slot] = member
-        else:
-            _unite(parents, first[slot], member)
+def count_buckets(keys: Hashes, num_shingles: SmallIndices, counts: Indices) -> None:
+    """Add to counts (num_bands, 2^BUCKET_BITS) the keys (num_bands, N) of signed documents, by their upper bits."""
+    for band in range(keys.shape[0]):
+        for i in range(keys.shape[1]):
+            counts[band, np.int64(keys[band, i] >> _BUCKET_SHIFT)] += np.int64(num_shingles[i] > 0)
 
 
 @njit(nogil=True, cache=True)
-def unite_pairs(left: Indices, right: Indices, parents: Indices) -> None:
+def scatter_keys(
+    keys: Hashes,
+    start: int,
+    members: npt.NDArray[np.bool_],
+    runs: SmallIndices,
+    ends: Indices,
+    scattered: Hashes,
+    positions: SmallIndices,
+) -> None:
+    """Put the keys of members, and their positions, into the runs that their buckets belong to, in order.
+
+    Args:
+        keys: uint64 (N,): of the documents from position `start` on.
+        members: bool, by position: which documents take part.
+        runs: int32 (2^BUCKET_BITS,): the run of each bucket; -1: left out.
+        ends: int64, by run: where its next key goes; advanced.
+        scattered, positions: what is written.
+    """
+    for i in range(keys.shape[0]):
+        run = runs[np.int64(keys[i] >> _BUCKET_SHIFT)]
+        if run >= 0 and members[start + i]:
+            at = ends[run]
+            scattered[at] = keys[i]
+            positions[at] = start + i
+            ends[run] = at + 1
+
+
+@njit(nogil=True, cache=True)
+def unite_runs(
+    scattered: Hashes, positions: SmallIndices, starts: Indices, ends: Indices, parents: SmallIndices
+) -> None:
+    """Unite the documents with equal keys; equal keys are in one run.
+
+    A run is looked up in a hash table of its own: one that fits in the cache where runs are short.
+
+    Args:
+        starts, ends: int64, by run: scattered[starts[r]:ends[r]].
+        parents: int32, by position: a forest, changed in place; roots are the smallest index of their tree.
+    """
+    longest = 0
+    for run in range(starts.shape[0]):
+        longest = max(longest, ends[run] - starts[run])
+    bits = 4
+    while (1 << bits) < 2 * longest:
+        bits += 1
+    table = np.empty(1 << bits, np.int32)
+    for run in range(starts.shape[0]):
+        start, num_keys = starts[run], ends[run] - starts[run]
+        bits = 4
+        while (1 << bits) < 2 * num_keys:
+            bits += 1
+        mask = (1 << bits) - 1
+        shift = np.uint64(64 - bits)
+        table[: mask + 1] = -1
+        for i in range(num_keys):
+            key = scattered[start + i]
+            slot = np.int64((key * _MULTIPLY_1) >> shift)  # the upper bits themselves are much the same in a run
+            while table[slot] >= 0 and scattered[start + table[slot]] != key:
+                slot = (slot + 1) & mask
+            if table[slot] < 0:
+                table[slot] = i
+            else:
+                _unite(parents, positions[start + table[slot]], positions[start + i])
+
+
+@njit(nogil=True, cache=True)
+def unite_pairs(left: SmallIndices, right: SmallIndices, parents: SmallIndices) -> None:
     """Unite left[i] with right[i], for all i."""
     for i in range(left.shape[0]):
         _unite(parents, left[i], right[i])
 
 
 @njit(nogil=True, cache=True)
-def roots(parents: Indices) -> Indices:
-    """The smallest index of each index's tree, int64 (N,)."""
-    result = np.empty_like(parents)
-    for i in range(parents.shape[0]):
-        result[i] = _root(parents, i)
-    return result
+def roots(parents: SmallIndices) -> None:
+    """Let each point to the smallest index of its tree, in place."""
+    for i in range(parents.shape[0]):  # a parent comes before its children, so that its own is its root already
+        parents[i] = parents[parents[i]]
+
+
+@njit(nogil=True, cache=True)
+def shared_keys(keys: Hashes, groups: SmallIndices) -> int:
+    """Number the band keys that two documents or more have in common.
+
+    Args:
+        keys: uint64 (N, bands).
+        groups: int32 (N, bands): overwritten with the number of each key, counted through all bands; -1: nobody
+            else's.
+
+    Returns:
+        How many there are.
+    """
+    num_documents, num_bands = keys.shape
+    bits = 4
+    while (1 << bits) < 2 * num_documents:
+        bits += 1
+    mask = (1 << bits) - 1
+    shift = np.uint64(64 - bits)
+    first = np.empty(mask + 1, np.int32)
+    num_groups = 0
+    for band in range(num_bands):
+        first[:] = -1
+        for i in range(num_documents):
+            groups[i, band] = -1
+            key = keys[i, band]
+            slot = np.int64(key >> shift)
+            while first[slot] >= 0 and keys[first[slot], band] != key:
+                slot = (slot + 1) & mask
+            if first[slot] < 0:
+                first[slot] = i
+                continue
+            if groups[first[slot], band] < 0:
+                groups[first[slot], band] = num_groups
+                num_groups += 1
+            groups[i, band] = groups[first[slot], band]
+    return num_groups
 
 
 @njit(nogil=True, cache=True)
 def judge_in_order(
-    keys: Hashes, shingles: Hashes, starts: Offsets, sizes: Indices, threshold: float, max_candidates: int
+    same_text: SmallIndices,
+    same_url: SmallIndices,
+    earlier: npt.NDArray[np.bool_],
+    sets: SmallIndices,
+    groups: SmallIndices,
+    num_groups: int,
+    shingles: Hashes,
+    starts: Offsets,
+    sizes: Indices,
+    threshold: float,
+    containment: bool,
+    max_candidates: int,
 ) -> Verdicts:
-    """Walk the documents best first; keep each that no kept one resembles.
+    """Walk the documents best first; remove each that equals or resembles one that was kept before it.
 
-    A document's candidates are the kept ones that share a band key with it. More than `max_candidates` of them: those
-    that share most bands, then the best. A band key remembers the first `max_candidates` kept documents. So work and
-    memory are linear in documents: at most bands * max_candidates steps and max_candidates comparisons for each.
+    A document is removed by the kept one of the same text, else by the kept one of the same URL, else by the most
+    similar of the kept ones that share a band with it and are at least as similar as the threshold; of equally similar
+    ones the best. Equal texts have equal shingles: where one of them was removed for similarity, those that come after
+    it go with it. Where it was removed for its URL, the next of them is compared itself.
+
+    More candidates than `max_candidates`: those that share most bands, then the best. A band key remembers the first
+    `max_candidates` kept documents. So work and memory are linear in documents: at most bands * max_candidates steps
+    and max_candidates comparisons for each.
 
     Args:
-        keys: uint64 (bands, N), different between bands.
-        shingles, starts, sizes: document i's sorted distinct shingle hashes, shingles[starts[i]:][:sizes[i]].
+        same_text, same_url: int32 (N,): the first document with the same text, and URL: itself where there is none.
+        earlier: bool (N,): kept whatever it is like.
+        sets: int32 (N,): which of the S sets of shingles is the document's, the same for equal texts; -1: like none.
+        groups, num_groups: the band keys of each set by number, int32 (S, bands): see `shared_keys`.
+        shingles, starts, sizes: set s is shingles[starts[s]:][:sizes[s]], sorted and distinct.
         threshold: a similarity at least as high removes.
+        containment: whether the similarity is |A and B| / |A|, A of the document to be removed, or Jaccard's.
         max_candidates: at least 1.
     """
-    num_bands, num_documents = keys.shape
-    kept_by = np.full(num_documents, -1, np.int64)
+    num_documents, num_bands = same_text.shape[0], groups.shape[1]
+    rule = np.zeros(num_documents, np.int8)
+    kept_by = np.full(num_documents, -1, np.int32)
     similarity = np.zeros(num_documents, np.float64)
     bands_shared = np.zeros(num_documents, np.int32)
-    clusters = np.arange(num_documents)
+    clusters = np.arange(num_documents).astype(np.int32)
     compared, verified, not_compared, full_keys = 0, 0, 0, 0
 
-    # band key -> kept documents: an open hash table of keys, and lists of entries that are linked from new to old
-    bits = 4
-    while (1 << bits) < 2 * num_bands * num_documents:
-        bits += 1
-    mask = (1 << bits) - 1
-    shift = np.uint64(64 - bits)
-    slot_keys = np.empty(mask + 1, np.uint64)
-    slot_counts = np.zeros(mask + 1, np.int32)
-    slot_entries = np.empty(mask + 1, np.int64)
-    entry_documents = np.empty(num_bands * num_documents, np.int64)
-    entry_next = np.empty(num_bands * num_documents, np.int64)
+    kept_of_text = np.full(num_documents, -1, np.int32)
+    kept_of_url = np.full(num_documents, -1, np.int32)
+    near_of_text = np.full(num_documents, -1, np.int32)
+
+    # kept documents by band key: lists of entries that are linked from new to old
+    num_shared = 0
+    for i in range(num_documents):
+        if sets[i] >= 0:
+            for band in range(num_bands):
+                num_shared += groups[sets[i], band] >= 0
+    last_entry = np.full(num_groups, -1, np.int32)
+    num_kept = np.zeros(num_groups, np.int32)
+    entry_document = np.empty(num_shared, np.int32)
+    entry_before = np.empty(num_shared, np.int32)
     num_entries = 0
 
     shared = np.zeros(num_documents, np.int32)
-    candidates = np.empty(num_documents, np.int64)
-    slots = np.empty(num_bands, np.int64)
+    candidates = np.empty(num_documents, np.int32)
     for i in range(num_documents):
-        num_candidates = 0
-        for band in range(num_bands):
-            key = keys[band, i]
-            slot = np.int64(key >> shift)
-            while slot_counts[slot] > 0 and slot_keys[slot] != key:
-                slot = (slot + 1) & mask
-            slots[band] = slot
-            entry = slot_entries[slot]
-            for _ in range(slot_counts[slot]):
-                candidate = entry_documents[entry]
-                if shared[candidate] == 0:
-                    candidates[num_candidates] = candidate
-                    num_candidates += 1
-                shared[candidate] += 1
-                entry = entry_next[entry]
-        # most bands shared first, then best first
-        ranks = np.empty(num_candidates, np.int64)
-        for j in range(num_candidates):
-            ranks[j] = (num_bands - shared[candidates[j]]) * num_documents + candidates[j]
-        if num_candidates > max_candidates:
-            ranks.sort()
-            not_compared += num_candidates - max_candidates
-        for j in range(min(num_candidates, max_candidates)):
-            candidate = ranks[j] % num_documents
-            compared += 1
-            alike = _jaccard(
-                shingles[starts[i] : starts[i] + sizes[i]],
-                shingles[starts[candidate] : starts[candidate] + sizes[candidate]],
-                threshold,
-            )
-            if alike < threshold:
+        text, url, own = same_text[i], same_url[i], sets[i]
+        if not earlier[i]:
+            if kept_of_text[text] >= 0:
+                rule[i], kept_by[i], similarity[i] = EXACT, kept_of_text[text], 1.0
+            elif kept_of_url[url] >= 0:
+                rule[i], kept_by[i] = URL, kept_of_url[url]
+            elif near_of_text[text] >= 0:
+                other = near_of_text[text]
+                rule[i], kept_by[i], similarity[i] = NEAR, kept_by[other], similarity[other]
+                bands_shared[i] = bands_shared[other]
+            if rule[i] != KEPT:
+                _unite(clusters, kept_by[i], i)
                 continue
-            verified += 1
-            _unite(clusters, candidate, i)
-            if kept_by[i] < 0 or alike > similarity[i] or (alike == similarity[i] and candidate < kept_by[i]):
-                kept_by[i], similarity[i] = candidate, alike
-        for j in range(num_candidates):
-            shared[candidates[j]] = 0
-        if kept_by[i] >= 0:
-            for band in range(num_bands):  # not `shared`: a full key did not count
-                bands_shared[i] += keys[band, i] == keys[band, kept_by[i]]
+            if own >= 0:
+                num_candidates = 0
+                for band in range(num_bands):
+                    group = groups[own, band]
+                    if group < 0:
+                        continue
+                    entry = last_entry[group]
+                    while entry >= 0:
+                        candidate = entry_document[entry]
+                        if shared[candidate] == 0:
+                            candidates[num_candidates] = candidate
+                            num_candidates += 1
+                        shared[candidate] += 1
+                        entry = entry_before[entry]
+                num_chosen = num_candidates
+                if num_candidates > max_candidates:
+                    # most bands shared first, then best first
+                    ranks = np.empty(num_candidates, np.int64)
+                    for j in range(num_candidates):
+                        ranks[j] = (num_bands - shared[candidates[j]]) * num_documents + candidates[j]
+                    ranks.sort()
+                    num_chosen = max_candidates
+                    not_compared += num_candidates - max_candidates
+                    for j in range(num_candidates):
+                        shared[candidates[j]] = 0
+                    for j in range(num_chosen):
+                        candidates[j] = ranks[j] % num_documents
+                for j in range(num_chosen):
+                    candidate = candidates[j]
+                    shared[candidate] = 0
+                    compared += 1
+                    its = sets[candidate]
+                    alike = set_similarity(
+                        shingles[starts[own] : starts[own] + sizes[own]],
+                        shingles[starts[its] : starts[its] + sizes[its]],
+                        threshold,
+                        containment,
+                    )
+                    if alike < threshold:
+                        continue
+                    verified += 1
+                    _unite(clusters, candidate, i)
+                    if alike > similarity[i] or (alike == similarity[i] and candidate < kept_by[i]):
+                        rule[i], kept_by[i], similarity[i] = NEAR, candidate, alike
+                if rule[i] == NEAR:
+                    its = sets[kept_by[i]]
+                    for band in range(num_bands):  # not `shared`: a full key did not count
+                        bands_shared[i] += groups[own, band] >= 0 and groups[own, band] == groups[its, band]
+                    near_of_text[text] = i
+                    continue
+        if kept_of_text[text] < 0:
+            kept_of_text[text] = i
+        if kept_of_url[url] < 0:
+            kept_of_url[url] = i
+        if own < 0:
             continue
         for band in range(num_bands):
-            slot = slots[band]
-            # another band of this very document may have taken the slot
-            while slot_counts[slot] > 0 and slot_keys[slot] != keys[band, i]:
-                slot = (slot + 1) & mask
-            if slot_counts[slot] == max_candidates:
+            group = groups[own, band]
+            if group < 0:
+                continue
+            if num_kept[group] == max_candidates:
                 full_keys += 1
                 continue
-            entry_documents[num_entries] = i
-            entry_next[num_entries] = slot_entries[slot]
-            slot_keys[slot] = keys[band, i]
-            slot_entries[slot] = num_entries
-            slot_counts[slot] += 1
+            entry_document[num_entries] = i
+            entry_before[num_entries] = last_entry[group]
+            last_entry[group] = num_entries
+            num_kept[group] += 1
             num_entries += 1
-    return Verdicts(kept_by, similarity, bands_shared, roots(clusters), compared, verified, not_compared, full_keys)
+    roots(clusters)
+    return Verdicts(rule, kept_by, similarity, bands_shared, clusters, compared, verified, not_compared, full_keys)
 
 
 @njit(nogil=True, cache=True)
-def _jaccard(one: Hashes, other: Hashes, threshold: float) -> float:
-    """Exact Jaccard similarity of two sorted sets; 0 as soon as it must be below the threshold."""
+def set_similarity(one: Hashes, other: Hashes, threshold: float, containment: bool) -> float:
+    """Exact similarity of two sorted sets, Jaccard's or the share of `one` that is in `other`; 0 as soon as it must be
+    below the threshold."""
     total = one.shape[0] + other.shape[0]
     # the smallest intersection that reaches the threshold, by the very division that is compared with it
-    needed = max(1, int(threshold * total / (1.0 + threshold)) - 1)
-    while needed < total - needed and needed / (total - needed) < threshold:
-        needed += 1
+    if containment:
+        needed = max(1, int(threshold * one.shape[0]) - 1)
+        while needed < one.shape[0] and needed / one.shape[0] < threshold:
+            needed += 1
+    else:
+        needed = max(1, int(threshold * total / (1.0 + threshold)) - 1)
+        while needed < total - needed and needed / (total - needed) < threshold:
+            needed += 1
     spare_of_one, spare_of_other = one.shape[0] - needed, other.shape[0] - needed
     if spare_of_one < 0 or spare_of_other < 0:
         return 0.0
@@ -233,11 +382,13 @@ def _jaccard(one: Hashes, other: Hashes, threshold: float) -> float:
             j += 1
             if j - intersection > spare_of_other:
                 return 0.0
+    if containment:
+        return float(intersection / one.shape[0])
     return float(intersection / (total - intersection))
 
 
 @njit(nogil=True, cache=True)
-def _root(parents: Indices, index: int) -> int:
+def _root(parents: SmallIndices, index: int) -> int:
     while parents[index] != index:
         parents[index] = parents[parents[index]]
         index = parents[index]
@@ -245,9 +396,24 @@ def _root(parents: Indices, index: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _unite(parents: Indices, one: int, other: int) -> None:
+def _unite(parents: SmallIndices, one: int, other: int) -> None:
     one, other = _root(parents, one), _root(parents, other)
     if one < other:
         parents[other] = one
     else:
         parents[one] = other
+
+
+@njit(nogil=True, cache=True)
+def smallest_ids(clusters: SmallIndices, doc_ids: Hashes) -> SmallIndices:
+    """The document with the smallest doc_id of each cluster, by the document that the cluster is named after."""
+    smallest = np.full(clusters.shape[0], np.int32(-1))
+    for i in range(clusters.shape[0]):
+        other = smallest[clusters[i]]
+        if (
+            other < 0
+            or doc_ids[i, 0] < doc_ids[other, 0]
+            or (doc_ids[i, 0] == doc_ids[other, 0] and doc_ids[i, 1] < doc_ids[other, 1])
+        ):
+            smallest[clusters[i]] = i
+    return smallest

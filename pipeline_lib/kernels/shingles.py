@@ -27,6 +27,9 @@ Values = npt.NDArray[np.uint32]
 
 EMPTY_VALUE = 0xFFFFFFFF  # all values of the signature of no shingles, as in datasketch
 
+_MAX_BUCKET_BITS = 14
+_MOVES_PER_VALUE = 32
+
 _BATCH = 512  # words or shingles at a time: what the inner loops touch stays in the first-level cache
 
 # odd constants of well spread bits: 2^64 / golden ratio, and those of the finalizers of MurmurHash3 and SplitMix64
@@ -142,6 +145,8 @@ def shingle_sets(
     """
     reader = _reader(ngram)
     batch = np.empty(_BATCH, np.uint64)
+    spare = np.empty(num_shingles.max() if num_shingles.shape[0] else 0, np.uint64)
+    counts = np.empty((1 << _MAX_BUCKET_BITS) + 1, np.int32)
     for i in range(rows.shape[0]):
         position, end = offsets[rows[i]], offsets[rows[i] + 1]
         room, total = num_shingles[i], 0
@@ -151,7 +156,7 @@ def shingle_sets(
             for j in range(min(filled, room - total)):
                 shingles[starts[i] + total + j] = batch[j]
             total += filled
-        sizes[i] = _sort_distinct(shingles[starts[i] : starts[i] + room]) if total == room else -1
+        sizes[i] = _sort_distinct(shingles[starts[i] : starts[i] + room], spare, counts) if total == room else -1
 
 
 class _Reader(NamedTuple):
@@ -324,8 +329,55 @@ def _code_point(data: Bytes, position: int, end: int) -> tuple[int, int]:
 
 
 @njit(nogil=True, cache=True)
-def _sort_distinct(values: Hashes) -> int:
-    """Sort in place, the distinct values in front; returns how many they are."""
+def _sort_distinct(values: Hashes, spare: Hashes, counts: npt.NDArray[np.int32]) -> int:
+    """Sort hashes in place, the distinct ones in front; returns how many they are.
+
+    Hashes are spread evenly: scattered by their upper bits into about as many buckets as there are values, they are all
+    but sorted, and each needs few moves to its place. Where they are not spread so, they are sorted by comparison.
+
+    Args:
+        spare: uint64, at least as long: overwritten.
+        counts: int32 (2^_MAX_BUCKET_BITS + 1,): overwritten.
+    """
+    num_values = values.shape[0]
+    if num_values > 8:
+        bits = 3
+        while (1 << bits) < num_values and bits < _MAX_BUCKET_BITS:
+            bits += 1
+        shift = np.uint64(64 - bits)
+        counts[: (1 << bits) + 1] = 0
+        for i in range(num_values):
+            counts[np.int64(values[i] >> shift) + 1] += 1
+        for bucket in range(1, 1 << bits):
+            counts[bucket] += counts[bucket - 1]
+        for i in range(num_values):
+            own = np.int64(values[i] >> shift)
+            spare[counts[own]] = values[i]
+            counts[own] += 1
+    else:
+        spare[:num_values] = values
+    kept, moves = 0, 0
+    for i in range(num_values):
+        value = spare[i]
+        at = kept
+        while at > 0 and values[at - 1] > value:
+            at -= 1
+        if at > 0 and values[at - 1] == value:
+            continue
+        moves += kept - at
+        if moves > _MOVES_PER_VALUE * num_values:
+            return _sort_by_comparison(values, spare)
+        for place in range(kept, at, -1):
+            values[place] = values[place - 1]
+        values[at] = value
+        kept += 1
+    return kept
+
+
+@njit(nogil=True, cache=True)
+def _sort_by_comparison(values: Hashes, spare: Hashes) -> int:
+    """Write the distinct ones of spare[:len(values)] in order to the front of `values`; returns how many they are."""
+    values[:] = spare[: values.shape[0]]
     values.sort()
     kept = 0
     for i in range(values.shape[0]):
