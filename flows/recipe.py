@@ -35,6 +35,7 @@ from pipeline_lib.extract.parameters import ExtractParameters
 from pipeline_lib.filters.parameters import FilterParameters
 from pipeline_lib.privacy.parameters import PrivacyParameters
 from pipeline_lib.report.parameters import ReportParameters
+from pipeline_lib.semantic.parameters import SemanticParameters
 from pipeline_lib.tokenizer.parameters import TokenizerParameters
 from pipeline_lib.tokens.parameters import TokenParameters
 from storage.digests import value_digest
@@ -144,6 +145,7 @@ class Recipe(BaseModel):
     extract: ExtractParameters = ExtractParameters()
     filters: FilterParameters = FilterParameters()
     dedup: DedupParameters = DedupParameters()
+    semantic: SemanticParameters = SemanticParameters()
     privacy: PrivacyParameters = PrivacyParameters()
     corpus: CorpusParameters = CorpusParameters()
     tokenizer: TokenizerParameters = TokenizerParameters()
@@ -156,7 +158,7 @@ class Recipe(BaseModel):
     def digest(self) -> str:
         """SHA-256 of all that shapes the run: the recipe without its name and description, and without manners."""
         content = self.model_dump(mode="json", exclude={"name", "description"})
-        shaping = {"fetch": shaping_parameters(self.fetch), "dedup": shaping_parameters(self.dedup)}
+        shaping = {name: shaping_parameters(getattr(self, name)) for name in ("fetch", "dedup", "semantic")}
         return value_digest({**content, **shaping})
 
 

@@ -242,10 +242,11 @@ def _read_shingles(
 @njit(nogil=True, cache=True)
 def _finish(reader: _Reader, text_hash: Hashes) -> int:
     """Write the hash of the whole text; returns how many shingles it had, repeats counted."""
-    total = reader.counts[0]
+    total: int = reader.counts[0]
     text_hash[0] = mix(reader.hashes[1]) if total else np.uint64(0)
     text_hash[1] = mix(reader.hashes[2]) if total else np.uint64(0)
-    return max(0, total - reader.ring.shape[0] + 1)
+    ngram: int = reader.ring.shape[0]
+    return max(0, total - ngram + 1)
 
 
 @njit(nogil=True, cache=True)

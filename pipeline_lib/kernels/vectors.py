@@ -11,12 +11,39 @@ Floats = npt.NDArray[np.float32]
 
 
 @njit(nogil=True, cache=True)
+def normalise(vectors: Floats) -> int:
+    """Give each vector the length 1, in place; those of no direction, or with a value that is not finite, become zeros.
+
+    Returns:
+        How many have a direction.
+    """
+    num_directed = 0
+    for i in range(vectors.shape[0]):
+        largest = np.float32(0.0)
+        finite = True
+        for k in range(vectors.shape[1]):
+            finite &= np.isfinite(vectors[i, k])
+            largest = max(largest, np.abs(vectors[i, k]))
+        if not finite or largest == 0.0:
+            vectors[i, :] = np.float32(0.0)
+            continue
+        num_directed += 1
+        square = 0.0
+        for k in range(vectors.shape[1]):  # by the largest: its square may be too large or too small for a float
+            share = np.float64(vectors[i, k]) / largest
+            square += share * share
+        length = np.sqrt(square) * largest
+        for k in range(vectors.shape[1]):
+            vectors[i, k] = np.float32(vectors[i, k] / length)
+    return num_directed
+
+
+@njit(nogil=True, cache=True)
 def quantise(vectors: Floats, scale: int, quantised: Vectors, squares: npt.NDArray[np.int32]) -> None:
-    """Each vector at length `scale`, rounded to whole numbers; all 0 where it has no direction, or a value that is not
-    finite.
+    """Each vector at length `scale`, rounded to whole numbers.
 
     Args:
-        vectors: float32 (N, D).
+        vectors: float32 (N, D): of length about 1, or zeros.
         quantised: int16 (N, D): overwritten.
         squares: int32 (N,): overwritten with the sums of squares of the whole numbers.
     """
@@ -24,10 +51,10 @@ def quantise(vectors: Floats, scale: int, quantised: Vectors, squares: npt.NDArr
         square = 0.0
         for k in range(vectors.shape[1]):
             square += np.float64(vectors[i, k]) * np.float64(vectors[i, k])
-        factor = scale / np.sqrt(square) if 0.0 < square < np.inf else 0.0
+        factor = scale / np.sqrt(square) if square > 0.0 else 0.0
         squares[i] = 0
         for k in range(vectors.shape[1]):
-            value = np.int16(np.rint(vectors[i, k] * factor)) if factor > 0.0 else np.int16(0)
+            value = np.int16(np.rint(vectors[i, k] * factor))
             quantised[i, k] = value
             squares[i] += np.int32(value) * np.int32(value)
 

@@ -15,8 +15,9 @@ from model.config import DecoderConfig
 from model.decoder import Decoder, initialise
 from model.devices import NoSuchDevice
 from model.export.huggingface import config_json
+from model.exported import is_export
 from model.model_files import DamagedModel, write_weights
-from model.scoring import is_export, score_texts
+from model.scoring import score_texts
 from storage.token_shards import TokenizerIdentity
 
 CONTEXT = 32
