@@ -51,16 +51,8 @@ class BandFiles:
     def num_bytes(self) -> int:
         return sum(file.num_bytes for file in self._files)
 
-    def append(self, signatures: Values, num_shingles: SmallIndices) -> None:
-        """Add documents by their signatures, uint32 (N, P); of those without shingles, the keys mean nothing."""
-        for start in range(0, len(signatures), _CHUNK_KEYS // 8):
-            chunk = signatures[start : start + _CHUNK_KEYS // 8]
-            keys = np.empty((self.num_bands, len(chunk)), np.uint64)
-            band_keys(chunk, self.num_bands, keys)
-            self.append_keys(keys, num_shingles[start : start + len(chunk)])
-
-    def append_keys(self, keys: Hashes, num_shingles: SmallIndices) -> None:
-        """Add documents by their keys, uint64 (bands, N)."""
+    def append(self, keys: Hashes, num_shingles: SmallIndices) -> None:
+        """Add documents by their keys, uint64 (bands, N); those of documents without shingles mean nothing."""
         count_buckets(keys, num_shingles, self._counts)
         for file, row in zip(self._files, keys, strict=True):
             file.append(row)
@@ -113,6 +105,13 @@ class BandFiles:
                 unite_runs(scattered, positions, starts, ends, parents)
 
 
+def keys_of(signatures: Values, banding: Banding) -> Hashes:
+    """The band keys of signatures, uint32 (N, P): uint64 (bands, N)."""
+    keys = np.empty((banding.bands, len(signatures)), np.uint64)
+    band_keys(signatures, banding.bands, keys)
+    return keys
+
+
 def candidate_components(
     batches: Iterable[Values], banding: Banding, *, scratch: Path, memory_bytes: int = 1 << 30
 ) -> SmallIndices:
@@ -125,8 +124,10 @@ def candidate_components(
         batches: signatures, uint32 (n, P), of documents that follow each other.
     """
     with BandFiles(banding, scratch) as files:
-        for signatures in batches:
-            files.append(signatures, np.ones(len(signatures), np.int32))
+        for batch in batches:
+            for start in range(0, len(batch), _CHUNK_KEYS // 8):
+                signatures = batch[start : start + _CHUNK_KEYS // 8]
+                files.append(keys_of(signatures, banding), np.ones(len(signatures), np.int32))
         parents = np.arange(files.num_documents, dtype=np.int32)
         files.unite(np.ones(files.num_documents, bool), parents, memory_bytes)
     roots(parents)

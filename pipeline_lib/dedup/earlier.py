@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from pipeline_lib.dedup.candidates import BandFiles
 from pipeline_lib.dedup.collection import Collection
-from pipeline_lib.dedup.fingerprints import Fingerprints, Piece, read_pieces
+from pipeline_lib.dedup.fingerprints import Fingerprints, Piece, read_part
 from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.dedup.spill_files import SpillFile
+from pipeline_lib.dedup.workers import in_threads
 from pipeline_lib.kernels.bands import Indices, SmallIndices
 from pipeline_lib.kernels.equal_hashes import first_matches, hash_table, key_table, matching_keys
 from pipeline_lib.kernels.shingles import Hashes
@@ -83,16 +84,17 @@ def match_earlier(
         found: list[Indices] = []
         bounds: list[tuple[int, int, str]] = []  # the first document of each part, its run, and its name
         num_earlier = 0
-        for run, each in enumerate(earlier):
-            for part in each.documents.parts:
-                bounds.append((num_earlier, run, part))
-                for piece in read_pieces(each.documents, part, banding.num_permutations):
-                    found += tables.matches(piece, num_earlier)
-                    records.append(_records(piece, compare_urls))
-                    if parameters.near:
-                        signed.append(piece.num_shingles > 0)
-                        their_files.append(piece.signatures, piece.num_shingles)
-                    num_earlier += len(piece)
+        parts = [(run, part) for run, each in enumerate(earlier) for part in each.documents.parts]
+        read_ahead = in_threads(lambda place: read_part(earlier[place[0]].documents, place[1], banding), parts)
+        for (run, part), pieces in zip(parts, read_ahead, strict=True):
+            bounds.append((num_earlier, run, part))
+            for piece in pieces:
+                found += tables.matches(piece, num_earlier)
+                records.append(_records(piece, compare_urls))
+                if parameters.near:
+                    signed.append(piece.num_shingles > 0)
+                    their_files.append(piece.keys, piece.num_shingles)
+                num_earlier += len(piece)
         del tables
         if parameters.near:
             found += _matches_by_band(documents, files, signed, their_files, parameters.max_candidates)

@@ -213,8 +213,8 @@ def find_duplicates(
     Args:
         scratch: a folder for what does not fit in memory: 8 bytes a band and document, and 8 bytes a shingle of those
             that are to be compared. Nothing stays there.
-        earlier: documents that earlier runs kept, earliest run first. One of them is a witness before any of
-            `documents` is; of several that are equally similar, the earliest run's.
+        earlier: documents that earlier runs kept, earliest run first: they come before any of `documents` in the
+            order of preference, in the order in which they are given.
 
     Raises:
         ValueError: two documents have the same doc_id; the texts are not those that were fingerprinted; or there are
@@ -232,7 +232,7 @@ def find_duplicates(
         ]
         if matches is not None:
             every, order = _with_earlier(read, order, matches)
-            files.append_keys(matches.keys, matches.num_shingles)
+            files.append(matches.keys, matches.num_shingles)
             stretches += [_moved(stretch, num_new) for stretch in matches.stretches]
         starts = read.starts
         del read
@@ -273,10 +273,10 @@ def _with_earlier(
     read: ReadCollection, order: SmallIndices, matches: EarlierMatches
 ) -> tuple[Fingerprints, SmallIndices]:
     """New documents and then earlier ones, by position; in the order of preference, the earlier ones first."""
-    first = np.lexsort((matches.doc_ids[:, 1], matches.doc_ids[:, 0], matches.run)).astype(np.int32)
+    first = np.arange(len(read), len(read) + len(matches), dtype=np.int32)
     names = ("doc_ids", "text_hashes", "url_hashes", "num_shingles")
     columns = {name: np.concatenate([getattr(read, name), getattr(matches, name)]) for name in names}
-    return Fingerprints(**columns), np.concatenate([first + np.int32(len(read)), order])
+    return Fingerprints(**columns), np.concatenate([first, order])
 
 
 def _find_hanging(

@@ -1,6 +1,6 @@
 """The fingerprints of a collection: a few bytes of each document in memory, the band keys in files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline_lib.dedup.candidates import BandFiles
+from pipeline_lib.dedup.banding import Banding
+from pipeline_lib.dedup.candidates import BandFiles, keys_of
 from pipeline_lib.dedup.collection import Collection
 from pipeline_lib.dedup.doc_ids import format_doc_ids, parse_doc_ids
 from pipeline_lib.dedup.parameters import Criterion, DedupParameters
+from pipeline_lib.dedup.workers import in_threads
 from pipeline_lib.kernels.bands import Indices, SmallIndices
-from pipeline_lib.kernels.shingles import Hashes, Values
+from pipeline_lib.kernels.shingles import Hashes
 from storage.schemas import fingerprints_schema
 
 # What each document takes in memory at the most crowded moment, when the order is made or the batches are planned.
@@ -46,39 +48,39 @@ class Fingerprints:
 
 @dataclass(frozen=True, kw_only=True)
 class Piece(Fingerprints):
-    """The fingerprints of some documents of one part, from row `start` on, with their signatures.
+    """The fingerprints of some documents of one part, with the keys of their bands.
 
     Attributes:
-        signatures: uint32 (N, P).
+        keys: uint64 (bands, N).
         num_chars, fetched_at: int64 (N,): `fetched_at` is the largest number where it is not known.
     """
 
-    start: int
-    signatures: Values
+    keys: Hashes
     num_chars: Indices
     fetched_at: Indices
 
 
-def read_pieces(documents: Collection, part: str, num_permutations: int) -> Iterator[Piece]:
-    """The fingerprints of a part, piece by piece."""
-    start = 0
+def read_part(documents: Collection, part: str, banding: Banding) -> list[Piece]:
+    """The fingerprints of a part."""
+    expected = fingerprints_schema(banding.num_permutations)
+    pieces = []
     for table in documents.fingerprints(part):
-        expected = fingerprints_schema(num_permutations)
         if table.schema.names != expected.names or table.schema.types != expected.types:
             raise ValueError(
                 f"{part}: expected fingerprints {expected.names}, found {table.schema}; sign the texts again"
             )
-        yield Piece(
-            start=start,
+        signatures = _joined(table["signature"]).flatten().to_numpy().reshape(table.num_rows, banding.num_permutations)
+        piece = Piece(
             doc_ids=parse_doc_ids(table["doc_id"], part),
             text_hashes=_hash_values(table["text_hash"]),
             url_hashes=_hash_values(table["url_hash"]),
             num_shingles=_joined(table["num_shingles"]).to_numpy(),
-            signatures=_joined(table["signature"]).flatten().to_numpy().reshape(table.num_rows, num_permutations),
+            keys=keys_of(signatures, banding),
             num_chars=_joined(table["num_chars"]).to_numpy(),
             fetched_at=_joined(table["fetched_at"]).cast(pa.int64()).fill_null(_LAST).to_numpy(),
         )
-        start += table.num_rows
+        pieces.append(piece)
+    return pieces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,21 +102,22 @@ def read_collection(documents: Collection, parameters: DedupParameters, files: B
     Raises:
         ValueError: two documents have the same doc_id, or there are more documents than `memory_bytes` allows.
     """
-    num_permutations = parameters.signatures().num_permutations
+    banding = parameters.banding()
     names = ("doc_ids", "text_hashes", "url_hashes", "num_shingles")
     columns: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
     preferences: list[list[npt.NDArray[Any]]] = [[] for _ in parameters.keep]
     starts = [0]
-    for part in documents.parts:
+    read_ahead = in_threads(lambda part: read_part(documents, part, banding), documents.parts)
+    for part, pieces in zip(documents.parts, read_ahead, strict=True):
         start = starts[-1]
-        for piece in read_pieces(documents, part, num_permutations):
+        for piece in pieces:
             for name in names:
                 columns[name].append(getattr(piece, name))
             for criterion, values in zip(parameters.keep, preferences, strict=True):
                 if criterion in ("longest", "earliest", "latest"):
                     values.append(_preference(piece, criterion))
             if parameters.near:
-                files.append(piece.signatures, piece.num_shingles)
+                files.append(piece.keys, piece.num_shingles)
             start += len(piece)
             check_memory(start, parameters.memory_bytes)
         for criterion, values in zip(parameters.keep, preferences, strict=True):

@@ -9,8 +9,6 @@ from storage.parameters import SHAPES_NOTHING
 Criterion = Literal["quality", "longest", "earliest", "latest", "source"]
 Similarity = Literal["jaccard", "containment"]
 
-_MIN_MEMORY_BYTES = 1 << 20
-
 
 @dataclass(frozen=True, kw_only=True)
 class SignatureParameters:
@@ -102,8 +100,8 @@ class DedupParameters:
         self._check_keep()
         if self.max_candidates < 1:
             raise ValueError(f"max_candidates={self.max_candidates}: expected at least 1; 256 is usual")
-        if self.memory_bytes < _MIN_MEMORY_BYTES:
-            raise ValueError(f"memory_bytes={self.memory_bytes}: expected at least {_MIN_MEMORY_BYTES}; 2 GiB is usual")
+        if self.memory_bytes < 1:
+            raise ValueError(f"memory_bytes={self.memory_bytes}: expected at least 1; 2147483648, 2 GiB, is usual")
         self.signatures()
 
     def _check_keep(self) -> None:

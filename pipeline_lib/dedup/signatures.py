@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from pipeline_lib.dedup.parameters import SignatureParameters
 from pipeline_lib.kernels.arrow import string_buffers
+from pipeline_lib.kernels.canonical_urls import canonical_url_hashes
 from pipeline_lib.kernels.fold_tables import fold_tables
 from pipeline_lib.kernels.shingles import Hashes, fingerprint, permutations
 from pipeline_lib.survivors import read_survivors, trail_of
@@ -33,12 +34,11 @@ def fingerprints(documents: pa.Table, parameters: SignatureParameters) -> pa.Tab
     fingerprint(
         data, offsets, parameters.ngram, factors, summands, fold_tables(), signatures, num_shingles, text_hashes
     )
-    url_hashes = np.zeros((documents.num_rows, 2), np.uint64)
     return pa.table(
         {
             "doc_id": documents["doc_id"],
             "text_hash": _binary(text_hashes),
-            "url_hash": _binary(url_hashes),
+            "url_hash": _binary(canonical_url_hashes(documents["url"])),
             "num_chars": pc.utf8_length(documents["text"]).cast(pa.int64()),
             "fetched_at": documents["fetched_at"],
             "num_shingles": pa.array(num_shingles),

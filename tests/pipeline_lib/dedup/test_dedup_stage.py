@@ -1,21 +1,13 @@
 import random
 import string
+import struct
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.dedup.stage import dedup_part
 from storage.manifests import PartWriter, StageAddress
-
-NGRAM = 2
-
-slow_start = settings(
-    deadline=None,  # the first example compiles the kernels
-    max_examples=10,  # two runs of five stages each; the kernels have tests of their own
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the fixtures only hand over functions
-)
+from storage.parameters import shaping_parameters
 
 
 def letters(seed: int, num_words: int) -> list[str]:
@@ -42,82 +34,6 @@ def shingles(text: str, ngram: int) -> set[tuple[str, ...]]:
 def jaccard(one: str, other: str, ngram: int = 5) -> float:
     left, right = shingles(one, ngram), shingles(other, ngram)
     return len(left & right) / len(left | right)
-
-
-# texts of a few words, so that equal, similar and short ones are common
-pages = st.lists(
-    st.tuples(
-        st.lists(st.sampled_from("abcdefg"), max_size=12).map(" ".join),
-        st.sampled_from([None, 2020, 2021]),
-        st.integers(0, 1),
-    ),
-    max_size=14,
-)
-PARAMETERS = DedupParameters(ngram=NGRAM, bands=6, rows=2, threshold=0.5, keep=("latest", "longest"))
-
-
-@slow_start
-@given(pages, st.randoms(use_true_random=False))
-def test_decisions_are_those_of_plain_python_whatever_part_a_document_is_in(run_dedup, page, drawn, rng):
-    documents = [page(number=number, text=text, year=year) for number, (text, year, _) in enumerate(drawn)]
-    parts = {f"part-{number}": [] for number in range(2)}
-    for document, (_, _, part) in zip(documents, drawn, strict=True):
-        parts[f"part-{part}"].append(document)
-    with run_dedup(parts, PARAMETERS) as outcome:
-        signature = {row["doc_id"]: row["signature"] for row in outcome.fingerprints}
-    best_first = sorted(documents, key=lambda each: (-(each.year or 0), -len(each.text), each.doc_id))
-
-    def bands_shared(one, other):
-        left, right = signature[one.doc_id], signature[other.doc_id]
-        return sum(left[band * 2 : band * 2 + 2] == right[band * 2 : band * 2 + 2] for band in range(6))
-
-    witness, kept = {}, []
-    cluster = {document.doc_id: {document.doc_id} for document in documents}
-
-    def unite(one, other):
-        cluster[one] |= cluster[other]
-        for member in cluster[one]:
-            cluster[member] = cluster[one]
-
-    for document in best_first:
-        equal = [other for other in best_first if other.text.split() == document.text.split()]
-        if document.text and equal[0] is not document:
-            unite(equal[0].doc_id, document.doc_id)
-            witness[document.doc_id] = witness.get(equal[0].doc_id) or ("exact_duplicate", equal[0].doc_id, 1.0, 0)
-            continue
-        similar = []
-        for number, other in enumerate(kept):
-            if min(len(document.text.split()), len(other.text.split())) < NGRAM:
-                continue
-            alike, shared = jaccard(document.text, other.text, NGRAM), bands_shared(document, other)
-            if shared and alike >= 0.5:
-                unite(other.doc_id, document.doc_id)
-                similar.append((-alike, number, other.doc_id, shared))
-        if similar:
-            negated, _, kept_id, shared = min(similar)
-            witness[document.doc_id] = ("near_duplicate", kept_id, -negated, shared)
-        else:
-            kept.append(document)
-
-    assert {
-        doc_id: (row["rule"], row["kept_id"], row["similarity"], row["bands_shared"])
-        for doc_id, row in outcome.duplicates.items()
-    } == witness
-    assert {doc_id: row["cluster_id"] for doc_id, row in outcome.clusters.items()} == {
-        doc_id: min(members) for doc_id, members in cluster.items() if len(members) > 1
-    }
-    assert all(
-        row["cluster_id"] == outcome.clusters[doc_id]["cluster_id"] for doc_id, row in outcome.duplicates.items()
-    )
-    assert {doc_id for doc_id, row in outcome.clusters.items() if not row["kept"]} == set(witness)
-    assert outcome.account.documents_in == len(documents)
-    assert outcome.account.documents_out == len(documents) - len(witness)
-
-    rng.shuffle(documents)
-    cut = rng.randint(0, len(documents))
-    with run_dedup({"one": documents[:cut], "two": documents[cut:]}, PARAMETERS) as shuffled:
-        assert shuffled.duplicates == outcome.duplicates
-        assert shuffled.clusters == outcome.clusters
 
 
 def test_a_removed_document_removes_no_other(run_dedup, page):
@@ -191,8 +107,9 @@ def test_who_is_kept_follows_the_stated_order(run_dedup, page, keep, kept):
         page(number=2, text=text(4) + " the end", year=2020),
         page(number=3, text=text(4) + " the END", year=2021),
     ]
-    expected = min(each.doc_id for each in documents) if kept is None else documents[kept].doc_id
     with run_dedup(documents, DedupParameters(keep=keep)) as outcome:
+        by_text_hash = sorted(outcome.fingerprints, key=lambda row: struct.unpack("<QQ", row["text_hash"]))
+        expected = by_text_hash[0]["doc_id"] if kept is None else documents[kept].doc_id
         assert {row["kept_id"] for row in outcome.duplicates.values()} == {expected}
         assert len(outcome.duplicates) == 3
 
@@ -277,6 +194,14 @@ def test_the_clusters_are_counted_and_the_largest_named(run_dedup, page):
         {"keep": ("longest", "longest")},
         {"keep": ("earliest", "latest")},
         {"max_candidates": 0},
+        {"recall": 1.0},
+        {"recall": 0.999999, "threshold": 0.05},
+        {"similarity": "cosine"},
+        {"quality_signal": "quality"},
+        {"keep": ("quality",)},
+        {"source_priority": ("*",)},
+        {"keep": ("source",)},
+        {"memory_bytes": 0},
     ],
 )
 def test_parameters_that_make_no_sense_are_refused_by_name(wrong):
@@ -288,3 +213,50 @@ def test_only_what_shapes_signatures_changes_their_parameters():
     assert DedupParameters(threshold=0.5, keep=("latest",)).signatures() == DedupParameters().signatures()
     assert DedupParameters(bands=28, rows=4).signatures() == DedupParameters().signatures()
     assert DedupParameters(ngram=3).signatures() != DedupParameters().signatures()
+    assert DedupParameters(recall=0.99).signatures().num_permutations == 288
+
+
+def test_how_much_memory_is_given_makes_no_other_output():
+    assert shaping_parameters(DedupParameters(memory_bytes=1 << 24)) == shaping_parameters(DedupParameters())
+
+
+def test_the_best_by_a_signal_is_kept_and_those_without_come_last(run_dedup, page):
+    documents = [page(number=number, text=text(4), quality=quality) for number, quality in enumerate([0.5, None, 0.9])]
+    documents.append(page(number=3, text=text(4) + " longer"))
+    parts = {"part-0": documents[:2], "part-1": [page(number=9, text="", dropped=True), *documents[2:]]}
+    with run_dedup(parts, DedupParameters(keep=("quality", "longest"), quality_signal="quality")) as outcome:
+        assert {row["kept_id"] for row in outcome.duplicates.values()} == {documents[2].doc_id}
+        assert len(outcome.duplicates) == 3
+    with (
+        pytest.raises(ValueError, match="none of the signals of this run: other, quality"),
+        run_dedup(parts, DedupParameters(keep=("quality",), quality_signal="perplexity")),
+    ):
+        pass
+
+
+def test_the_source_that_is_named_first_is_kept(run_dedup, page):
+    sources = ["crawl/a.warc.gz", "wiki/en.jsonl", "books/one.jsonl", "crawl/b.warc.gz"]
+    documents = [page(number=number, text=text(4), source=source) for number, source in enumerate(sources)]
+    parts = {"part-0": documents[:2], "part-1": documents[2:]}
+    for priority, kept in ((("wiki/*", "*"), 1), (("books/*", "wiki/*"), 2), (("crawl/b*",), 3)):
+        parameters = DedupParameters(keep=("source",), source_priority=priority)
+        with run_dedup(parts, parameters) as outcome:
+            assert {row["kept_id"] for row in outcome.duplicates.values()} == {documents[kept].doc_id}
+
+
+def test_pages_of_one_canonical_url_are_one_page_whatever_their_text(run_dedup, page):
+    documents = [
+        page(number=0, text=text(1), url="https://www.site.example/page?utm_source=mail#top", year=2024),
+        page(number=1, text=text(2) + " longer", url="http://site.example/page", year=2025),
+        page(number=2, text=text(3), url="https://site.example/other"),
+        page(number=3, text=text(4), url=""),
+        page(number=4, text=text(5), url=""),
+    ]
+    with run_dedup(documents) as outcome:
+        (row,) = outcome.duplicates.values()
+        assert (row["doc_id"], row["kept_id"]) == (documents[0].doc_id, documents[1].doc_id)
+        assert (row["rule"], row["similarity"], row["threshold"]) == ("url_duplicate", None, None)
+        assert outcome.account.dropped == {"url_duplicate": 1}
+        assert len({row["cluster_id"] for row in outcome.clusters.values()}) == 1
+    with run_dedup(documents, DedupParameters(url=False)) as outcome:
+        assert outcome.duplicates == {}

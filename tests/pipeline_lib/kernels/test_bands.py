@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_lib.kernels.bands import band_keys, judge_in_order, roots, unite_equal, unite_pairs
+from pipeline_lib.kernels.bands import (
+    KEPT,
+    NEAR,
+    band_keys,
+    judge_in_order,
+    roots,
+    shared_keys,
+    unite_pairs,
+)
 
 without_deadline = settings(deadline=None)  # the first example compiles the kernels
 
@@ -22,22 +30,37 @@ def test_documents_share_a_band_key_exactly_where_they_agree_in_the_band(rows):
 
 
 @without_deadline
-@given(st.lists(st.integers(0, 5), max_size=30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29))))
-def test_a_root_is_the_smallest_of_all_that_hang_together(values, pairs):
-    pairs = [(one, other) for one, other in pairs if max(one, other) < len(values)]
-    members = [i for i, value in enumerate(values) if value > 0]
-    parents = np.arange(len(values))
-    unite_equal(np.array(values, np.uint64) << np.uint64(60), np.array(members, np.int64), parents)
-    unite_pairs(*np.array(pairs, np.int64).reshape(-1, 2).T.copy(), parents)
+@given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29))))
+def test_a_root_is_the_smallest_of_all_that_hang_together(num_documents, pairs):
+    pairs = [(one, other) for one, other in pairs if max(one, other) < num_documents]
+    parents = np.arange(num_documents, dtype=np.int32)
+    unite_pairs(*np.array(pairs, np.int32).reshape(-1, 2).T.copy(), parents)
+    roots(parents)
 
-    groups = [{i} for i in range(len(values))]
-    equal = [(i, j) for i in members for j in members if values[i] == values[j]]
-    for one, other in equal + pairs:
+    groups = [{i} for i in range(num_documents)]
+    for one, other in pairs:
         if groups[one] is not groups[other]:
             groups[one] |= groups[other]
             for member in groups[other]:
                 groups[member] = groups[one]
-    assert roots(parents).tolist() == [min(group) for group in groups]
+    assert parents.tolist() == [min(group) for group in groups]
+
+
+@without_deadline
+@given(st.lists(st.lists(st.integers(0, 3), min_size=3, max_size=3), max_size=20))
+def test_the_keys_that_several_share_are_numbered_and_no_others(rows):
+    keys = np.array(rows, np.uint64).reshape(-1, 3) << np.uint64(61)
+    keys += np.arange(3, dtype=np.uint64)
+    groups = np.zeros(keys.shape, np.int32)
+    num_groups = shared_keys(keys, groups)
+    for band in range(3):
+        column = keys[:, band].tolist()
+        for i, key in enumerate(column):
+            assert (groups[i, band] >= 0) == (column.count(key) > 1)
+            assert [each == groups[i, band] for each in groups[:, band]] == [
+                each == key if groups[i, band] >= 0 else column.count(each) == 1 for each in column
+            ]
+    assert sorted(set(groups[groups >= 0].tolist())) == list(range(num_groups))
 
 
 # small sets over few elements, so that all similarities occur; band keys from few values, so that all numbers of
@@ -45,13 +68,28 @@ def test_a_root_is_the_smallest_of_all_that_hang_together(values, pairs):
 document = st.tuples(st.sets(st.integers(1, 9), min_size=1), st.lists(st.integers(1, 3), min_size=4, max_size=4))
 
 
-def judged(documents, threshold, max_candidates):
-    keys = np.array([bands for _, bands in documents], np.uint64).reshape(-1, 4).T
-    keys = (keys * np.uint64(0x9E3779B97F4A7C15)) ^ (np.arange(4, dtype=np.uint64)[:, None] << np.uint64(50))
+def judged(documents, threshold, max_candidates, containment=False):
+    """No two documents of one text or URL: the engine's tests have those."""
+    keys = np.array([bands for _, bands in documents], np.uint64).reshape(-1, 4)
+    keys = (keys * np.uint64(0x9E3779B97F4A7C15)) ^ (np.arange(4, dtype=np.uint64) << np.uint64(50))
     sizes = np.array([len(shingles) for shingles, _ in documents], np.int64)
     shingles = np.array([value for shingles, _ in documents for value in sorted(shingles)], np.uint64)
+    groups = np.zeros(keys.shape, np.int32)
+    num_groups = shared_keys(keys, groups)
+    each = np.arange(len(documents), dtype=np.int32)
     return judge_in_order(
-        np.ascontiguousarray(keys), shingles, np.cumsum(sizes) - sizes, sizes, threshold, max_candidates
+        each,
+        each,
+        np.zeros(len(documents), bool),
+        each,
+        groups,
+        num_groups,
+        shingles,
+        np.cumsum(sizes) - sizes,
+        sizes,
+        threshold,
+        containment,
+        max_candidates,
     )
 
 
@@ -84,9 +122,12 @@ def test_removals_are_those_of_comparing_every_candidate_with_every_kept_one(doc
         assert verdicts.kept_by[i] == witness
         assert verdicts.similarity[i] == -negated
         assert verdicts.bands_shared[i] == bands_shared(each, documents[witness])
-    clusters = np.arange(len(documents))
-    unite_pairs(*np.array(edges, np.int64).reshape(-1, 2).T.copy(), clusters)
-    assert verdicts.clusters.tolist() == roots(clusters).tolist()
+        assert verdicts.rule[i] == NEAR
+    assert np.count_nonzero(verdicts.rule == KEPT) == len(kept)
+    clusters = np.arange(len(documents), dtype=np.int32)
+    unite_pairs(*np.array(edges, np.int32).reshape(-1, 2).T.copy(), clusters)
+    roots(clusters)
+    assert verdicts.clusters.tolist() == clusters.tolist()
     assert verdicts.verified == len(edges)
     assert verdicts.not_compared == verdicts.full_keys == 0
 
