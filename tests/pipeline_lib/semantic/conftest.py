@@ -52,6 +52,10 @@ class Outcome:
     metrics: Mapping[str, Any]
 
 
+def tables_of(pages: Sequence[Page], document: Callable[[Page], Row]) -> pa.Table:
+    return pa.Table.from_pylist([document(page) for page in pages], DOCUMENTS)
+
+
 @contextmanager
 def semantically_deduplicated(
     parts: Mapping[str, Sequence[Page]], semantic: SemanticParameters, dedup: DedupParameters
@@ -71,20 +75,14 @@ def semantically_deduplicated(
         return document_row(page.number, fetched_at=fetched_at, text=page.text)
 
     try:
-        tables = {part: [document(page) for page in pages] for part, pages in parts.items()}
         stages = {
-            "extract": publish_tables(
-                store,
-                "extract",
-                {part: {"documents": (pa.Table.from_pylist(rows, DOCUMENTS), DOCUMENTS)} for part, rows in tables.items()},
-            ),
-            "signals": publish_tables(
-                store, "signals", {part: {"edits": (EDITS.empty_table(), EDITS)} for part in parts}
-            ),
-            "judge": publish_tables(
-                store, "judge", {part: {"decisions": (DECISIONS.empty_table(), DECISIONS)} for part in parts}
-            ),
-        }  # fmt: skip
+            name: publish_tables(store, name, {part: {table: (found[part], schema)} for part in parts})
+            for name, table, schema, found in (
+                ("extract", "documents", DOCUMENTS, {p: tables_of(pages, document) for p, pages in parts.items()}),
+                ("signals", "edits", EDITS, dict.fromkeys(parts, EDITS.empty_table())),
+                ("judge", "decisions", DECISIONS, dict.fromkeys(parts, DECISIONS.empty_table())),
+            )
+        }
         stages["signatures"] = publish_stage(
             store, "signatures", names, lambda part, out: signatures_part(part, stages, out, dedup.signatures())
         )
