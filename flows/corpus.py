@@ -3,7 +3,7 @@
 Each step takes the stages before it by name, and gives them on with its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from flows.dedup_index import earlier_inputs
@@ -40,8 +40,12 @@ from pipeline_lib.filters.rules.perplexity import kind_of, model_digest
 from pipeline_lib.filters.stage import judge_part, signals_part
 from pipeline_lib.privacy.stage import privacy_part
 from pipeline_lib.repeated_lines.stage import COUNTS, REPEATED, count_part, lines_part, repeated_part
+from pipeline_lib.semantic.embedders import function_digest
+from pipeline_lib.semantic.embeddings_stage import embeddings_part
+from pipeline_lib.semantic.parameters import SemanticStageParameters
+from pipeline_lib.semantic.stage import semantic_part
 from pipeline_lib.survivors import TRAIL
-from storage.manifests import Part, PublishedStage
+from storage.manifests import Part, PartResult, PublishedStage
 
 Stages = Mapping[str, PublishedStage]
 
@@ -226,6 +230,53 @@ def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
         ),
     )
     return {**judged, "signatures": signatures, "dedup": deduplicated}
+
+
+def remove_semantic_duplicates(session: Session, recipe: Recipe, unique: Stages) -> Stages:
+    """What says the same in other words, by embeddings; only where the recipe asks for it."""
+    if not recipe.semantic.enabled:
+        return unique
+    parameters = recipe.semantic.embeddings()
+    work: Callable[..., PartResult] = embeddings_part
+    identity: dict[str, str] = {}
+    code: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = _COUNTING
+    if parameters.is_model:
+        # here, not above: it imports PyTorch, which most corpora do without
+        from model.embedding import embed_texts, export_digest
+
+        work = partial(embeddings_part, embed=partial(embed_texts, folder=parameters.embedding))
+        identity = {"model": export_digest(parameters.embedding)}
+        code, libraries = (embed_texts.__module__,), ("torch", "tokenizers", "pyarrow")
+    elif parameters.is_function:
+        identity = {"module": function_digest(parameters.embedding)}
+    embeddings = run_stage(
+        session,
+        Stage(
+            name="embeddings",
+            work=work,
+            parts=same_parts(unique["extract"]),
+            parameters=parameters,
+            identity=identity,
+            inputs=_trail(unique),
+            libraries=libraries,
+            code=code,
+            continues=_last_of_trail(unique),
+        ),
+    )
+    semantic = run_stage(
+        session,
+        Stage(
+            name="semantic",
+            work=semantic_part,
+            parts=[Part(name="all")],
+            parameters=SemanticStageParameters(semantic=recipe.semantic, dedup=recipe.dedup),
+            inputs={**_trail(unique), "signatures": unique["signatures"], "embeddings": embeddings},
+            libraries=_COUNTING,  # not torch: its products of small whole numbers are exact
+            continues="embeddings",
+        ),
+    )
+    return {**unique, "embeddings": embeddings, "semantic": semantic}
 
 
 def remove_repeated_lines(session: Session, recipe: Recipe, unique: Stages) -> Stages:

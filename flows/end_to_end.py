@@ -15,6 +15,7 @@ from flows.corpus import (
     mask_private_data,
     materialise,
     remove_repeated_lines,
+    remove_semantic_duplicates,
 )
 from flows.dedup_index import check_index, index_kept
 from flows.ending import wait_for_task_rows
@@ -43,7 +44,8 @@ def turn_the_mill(recipe: Recipe, session: Session) -> None:
     documents = extract(session, recipe, sources)  # main text of every page that has one
     judged = judge(session, recipe, documents)  # signals of every document; the first rule it breaks
     unique = deduplicate(session, recipe, judged)  # copies and near copies, each verified against the one kept
-    unframed = remove_repeated_lines(session, recipe, unique)  # lines that a site puts on many pages; off by default
+    distinct = remove_semantic_duplicates(session, recipe, unique)  # the same in other words; off by default
+    unframed = remove_repeated_lines(session, recipe, distinct)  # lines that a site puts on many pages; off by default
     clean = decontaminate(session, recipe, unframed)  # documents that hold items of evaluation sets; off by default
     masked = mask_private_data(session, recipe, clean)  # e-mail addresses, IP addresses
     corpus = materialise(session, recipe, masked)  # decisions applied: Parquet, train and validation

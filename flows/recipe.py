@@ -37,6 +37,7 @@ from pipeline_lib.filters.parameters import FilterParameters
 from pipeline_lib.privacy.parameters import PrivacyParameters
 from pipeline_lib.repeated_lines.parameters import RepeatedLinesParameters
 from pipeline_lib.report.parameters import ReportParameters
+from pipeline_lib.semantic.parameters import SemanticParameters
 from pipeline_lib.tokenizer.parameters import TokenizerParameters
 from pipeline_lib.tokens.parameters import TokenParameters
 from storage.digests import value_digest
@@ -157,6 +158,7 @@ class Recipe(BaseModel):
     filters: FilterParameters = FilterParameters()
     dedup: DedupParameters = DedupParameters()
     dedup_index: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]*$")
+    semantic: SemanticParameters = SemanticParameters()
     lines: RepeatedLinesParameters = RepeatedLinesParameters()
     decontamination: DecontaminationParameters = DecontaminationParameters()
     privacy: PrivacyParameters = PrivacyParameters()

@@ -87,7 +87,7 @@ def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
             lines.append("  judge      kept: no rule broken")
         duplicate = capture.get("duplicate")
         if duplicate:
-            lines.append(f"  dedup      dropped: {_duplicate_of(duplicate)}")
+            lines.append(f"  {duplicate['stage']:<10} dropped: {_duplicate_of(duplicate)}")
         elif capture.get("cluster_id"):
             lines.append(f"  dedup      kept, of cluster {capture['cluster_id']}")
         elif "split" in capture:
@@ -114,7 +114,8 @@ def _duplicate_of(duplicate: Mapping[str, Any]) -> str:
     said = f"{duplicate['rule']} of {duplicate['kept_url'] or 'a document'} ({', '.join(kept)})"
     if duplicate["similarity"] is None:
         return said
-    return f"{said}, similarity {duplicate['similarity']:.3f}, the line is at {duplicate['threshold']:.3f}"
+    measure = "cosine" if duplicate["rule"] == "semantic_duplicate" else "similarity"
+    return f"{said}, {measure} {duplicate['similarity']:.3f}, the line is at {duplicate['threshold']:.3f}"
 
 
 def _contamination_lines(capture: Mapping[str, Any]) -> list[str]:
@@ -183,12 +184,16 @@ def _fate(
         fate["rules"] = _asked(conditions, fate["signals"], row)
         fate["decision"] = next(iter(_by_id(stages["judge"], "decisions", part, DECISIONS, doc_id)), None)
     if "dedup" in stages:
-        cluster = next(iter(_by_id(stages["dedup"], "clusters", part, CLUSTERS, doc_id)), None)
+        clusters = stages.get("semantic", stages["dedup"])  # the later one's clusters hold the earlier one's
+        cluster = next(iter(_by_id(clusters, "clusters", part, CLUSTERS, doc_id)), None)
         fate["cluster_id"] = cluster["cluster_id"] if cluster else None
-        duplicate = next(iter(_by_id(stages["dedup"], "duplicates", part, DUPLICATES, doc_id)), None)
-        if duplicate is not None:
-            is_here = duplicate["kept_run"] is None
-            duplicate["kept_url"] = _url_of(stages["extract"], duplicate["kept_id"]) if is_here else None
+        duplicate = None
+        for name in ("dedup", "semantic"):
+            found = _by_id(stages[name], "duplicates", part, DUPLICATES, doc_id) if name in stages else []
+            for duplicate in found:
+                is_here = duplicate["kept_run"] is None
+                kept_url = _url_of(stages["extract"], duplicate["kept_id"]) if is_here else None
+                duplicate.update(stage=name, kept_url=kept_url)
         fate["duplicate"] = duplicate
     if "lines" in stages:
         fate["repeated"] = next(iter(_by_id(stages["lines"], "decisions", part, DECISIONS, doc_id)), None)

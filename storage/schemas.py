@@ -313,6 +313,12 @@ def _band_keys(num_bands: int) -> pa.Field:
     return _field("band_keys", pa.list_(pa.uint64(), num_bands))
 
 
+def embeddings_schema(dimensions: int) -> pa.Schema:
+    """Embeddings of length 1, float32 (dimensions,); all 0 where a document has none, and is like no other."""
+    vector = _field("embedding", pa.list_(pa.field("item", pa.float32(), nullable=False), dimensions))
+    return _schema("embeddings", 1, [_field("doc_id", pa.string()), vector])
+
+
 def encoded_schema(token_type: pa.DataType, metadata: dict[bytes, bytes]) -> pa.Schema:
     """Documents as token ids. `metadata` binds them to one tokenizer (see `token_shards.TokenizerIdentity`)."""
     fields = [
