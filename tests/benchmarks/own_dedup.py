@@ -60,7 +60,9 @@ def _steps(job: Job) -> dict[str, object]:
     parameters = DedupParameters()
     scratch = Path(job["scratch"])
     _removed(texts[:50], parameters)
-    pq.write_table(pa.table({"text": pa.array(texts, pa.large_string())}), scratch / "texts.parquet", "zstd")
+    pq.write_table(
+        pa.table({"text": pa.array(texts, pa.large_string())}), scratch / "texts.parquet", compression="zstd"
+    )
     with measured() as reading:
         column = pq.read_table(scratch / "texts.parquet", use_threads=False)["text"]
     with measured() as signing:
