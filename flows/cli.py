@@ -16,8 +16,11 @@ import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.crawl_verbs import crawls
+from flows.decontaminate_verb import decontaminate
+from flows.dedup_verb import dedup
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
+from flows.index_verb import indexes
 from storage.runs import Run, UnknownRun, find_run, list_runs
 from storage.store import Store, StoreError
 
@@ -286,7 +289,7 @@ def generate(
     """Continue PROMPT with the model of RUN."""
     with clear_errors():
         from flows.generation import generate_text
-        from model.sampling import SamplingParameters
+        from model.parameters import SamplingParameters
 
         store = _store(store_url)
         found = find_run(store, run)
@@ -357,7 +360,7 @@ def ui_status(store_url: str) -> None:
             sys.exit(WORK_FAILED)
 
 
-for _verb in (crawls, extract, judge, train_classifier, train_perplexity):
+for _verb in (crawls, extract, judge, dedup, decontaminate, indexes, train_classifier, train_perplexity):
     main.add_command(_verb)
 
 
@@ -391,6 +394,7 @@ def _run_json(store: Store, run: Run) -> dict[str, Any]:
         "stages": [
             {name: value for name, value in stage.as_json().items() if name != "metrics"} for stage in run.stages
         ],
+        "earlier": [{"entry": each.entry, "run_id": each.run_id} for each in run.earlier],
         "metrics": run.metrics,
         "paths": {name: store.full_path(path) for name, path in run.paths.items()},
     }
@@ -399,7 +403,10 @@ def _run_json(store: Store, run: Run) -> dict[str, Any]:
 def _print_run(store: Store, run: Run) -> None:
     click.echo(f"{run.run_id}  {run.status}{'' if run.error is None else f': {run.error}'}")
     click.echo(f"recipe {run.recipe_name} {run.recipe_digest[:12]}   corpus {(run.corpus_digest or '-')[:12]}")
-    click.echo(f"begun {run.created_at}, ended {run.finished_at or '-'}\n")
+    click.echo(f"begun {run.created_at}, ended {run.finished_at or '-'}")
+    for each in run.earlier:
+        click.echo(f"deduplicated against run {each.run_id} ({each.entry})")
+    click.echo()
     for stage in run.stages:
         account = stage.account
         how = "cached" if stage.reused else f"{stage.seconds:.1f} s"

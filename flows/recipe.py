@@ -2,13 +2,13 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flows.filter_settings import with_preset
 from flows.settings import (
@@ -21,19 +21,21 @@ from flows.settings import (
     read_settings_file,
     refuse_unknown,
 )
-from model.evaluation.stage import EvaluationParameters
-from model.export.stage import ExportParameters
-from model.training import TrainingParameters
+from model.evaluation.parameters import EvaluationParameters
+from model.export.parameters import ExportParameters
+from model.parameters import TrainingParameters
 from pipeline_lib.corpus.parameters import CorpusParameters
 from pipeline_lib.crawl.crawls import INDEX_SERVER
 from pipeline_lib.crawl.documentation import DocumentationParameters
 from pipeline_lib.crawl.fetching import FetchParameters
 from pipeline_lib.crawl.index_query import DATA_SERVER, CrawlSelection, IndexQuery, check_file_choice
 from pipeline_lib.crawl.work_list import WorkListParameters
+from pipeline_lib.decontaminate.parameters import DecontaminationParameters
 from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.extract.parameters import ExtractParameters
 from pipeline_lib.filters.parameters import FilterParameters
 from pipeline_lib.privacy.parameters import PrivacyParameters
+from pipeline_lib.repeated_lines.parameters import RepeatedLinesParameters
 from pipeline_lib.report.parameters import ReportParameters
 from pipeline_lib.semantic.parameters import SemanticParameters
 from pipeline_lib.tokenizer.parameters import TokenizerParameters
@@ -42,6 +44,12 @@ from storage.digests import value_digest
 from storage.parameters import shaping_parameters
 
 Goal = Literal["corpus", "tokens", "model"]
+
+# What decides neither which documents of a run's sources it keeps, nor what their text becomes.
+_NO_RULES = {
+    *("name", "description", "goal", "source", "fetch", "dedup_index", "corpus", "report"),
+    *("tokenizer", "tokens", "training", "evaluation", "export"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +141,11 @@ class SourceParameters:
 
 
 class Recipe(BaseModel):
-    """Everything that shapes what a run makes; how it is run (workers, runner, store) is not part of it."""
+    """Everything that shapes what a run makes; how it is run (workers, runner, store) is not part of it.
+
+    `dedup_index`: an index of the store, such as `weekly`: what the earlier runs with this index kept is removed from
+    this one, too, and what it keeps, later runs leave out; null: a run knows of no other.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -145,7 +157,10 @@ class Recipe(BaseModel):
     extract: ExtractParameters = ExtractParameters()
     filters: FilterParameters = FilterParameters()
     dedup: DedupParameters = DedupParameters()
+    dedup_index: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]*$")
     semantic: SemanticParameters = SemanticParameters()
+    lines: RepeatedLinesParameters = RepeatedLinesParameters()
+    decontamination: DecontaminationParameters = DecontaminationParameters()
     privacy: PrivacyParameters = PrivacyParameters()
     corpus: CorpusParameters = CorpusParameters()
     tokenizer: TokenizerParameters = TokenizerParameters()
@@ -155,11 +170,34 @@ class Recipe(BaseModel):
     export: ExportParameters = ExportParameters()
     report: ReportParameters = ReportParameters()
 
+    @model_validator(mode="after")
+    def _check_quality_signal(self) -> Self:
+        signal = self.dedup.quality_signal
+        if signal is not None and signal not in self.filters.signals():
+            close = difflib.get_close_matches(signal, self.filters.signals(), n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise ValueError(
+                f"dedup.quality_signal={signal!r} is none of the signals that the filters measure: {hint}"
+                f"they are {', '.join(self.filters.signals())}; name another rule set in filters.also_measure for more"
+            )
+        return self
+
     def digest(self) -> str:
         """SHA-256 of all that shapes the run: the recipe without its name and description, and without manners."""
-        content = self.model_dump(mode="json", exclude={"name", "description"})
-        shaping = {name: shaping_parameters(getattr(self, name)) for name in ("fetch", "dedup", "semantic")}
-        return value_digest({**content, **shaping})
+        return self._digest_without({"name", "description"})
+
+    def rules_digest(self) -> str:
+        """SHA-256 of what decides which documents of its sources a run keeps, and with which text."""
+        return self._digest_without(_NO_RULES)
+
+    def _digest_without(self, keys: set[str]) -> str:
+        return value_digest(
+            {
+                name: shaping_parameters(value) if is_dataclass(value) else value
+                for name, value in self
+                if name not in keys
+            }
+        )
 
 
 def builtin_recipes() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The fate of one page in a run: every capture of it, and what each stage made of it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,8 +13,9 @@ from pydantic import ValidationError
 from flows.recipe import Recipe
 from pipeline_lib.filters.conditions import Condition
 from pipeline_lib.filters.stage import read_signals
-from storage.manifests import PublishedStage, open_stage
-from storage.runs import Run
+from pipeline_lib.survivors import TRAIL
+from storage.manifests import MissingStage, PublishedStage, open_stage
+from storage.runs import Run, UnknownRun, load_run
 from storage.schemas import (
     CLUSTERS,
     CORPUS,
@@ -21,11 +23,13 @@ from storage.schemas import (
     DOCUMENTS,
     DUPLICATES,
     EDITS,
+    EVALUATION_MATCHES,
     REJECTED_RECORDS,
 )
 from storage.store import Store
 from storage.wrong_request import WrongRequest
 
+_MATCHES_SHOWN = 5
 _ABOUT_CAPTURES = ("request", "metadata", "warcinfo")  # records that belong to a capture and are none
 
 
@@ -43,7 +47,11 @@ def fate_of(url: str, store: Store, run: Run) -> list[dict[str, Any]]:
         refused = _rows_of(stages["extract"], "rejected", part, REJECTED_RECORDS, url)
         captures += [row for row in refused if row["record_type"] not in _ABOUT_CAPTURES]
         for row in _rows_of(stages["extract"], "documents", part, DOCUMENTS, url):
-            captures.append(_fate(row, part, stages, conditions))
+            fate = _fate(row, part, stages, conditions)
+            duplicate = fate.get("duplicate")
+            if duplicate is not None and duplicate["kept_run"] is not None:
+                duplicate |= _kept_earlier(duplicate["kept_id"], duplicate["kept_run"], store, run)
+            captures.append(fate)
     return captures
 
 
@@ -84,6 +92,10 @@ def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
             lines.append(f"  dedup      kept, of cluster {capture['cluster_id']}")
         elif "split" in capture:
             lines.append("  dedup      kept: nothing like it")
+        if capture.get("repeated"):
+            repeated = capture["repeated"]
+            lines.append(f"  lines      dropped: {repeated['rule']} ({_number(repeated['value'])})")
+        lines += _contamination_lines(capture)
         if "split" in capture:
             lines.append(f"  corpus     {capture['split']}, {capture['part']}, row {capture['row']}")
         for rule in capture.get("rules", []):
@@ -96,12 +108,37 @@ def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
 
 def _duplicate_of(duplicate: Mapping[str, Any]) -> str:
     """By what rule, of which document, and how alike the two are."""
-    kept = [duplicate["kept_id"], *([f"of run {duplicate['kept_run']}"] if duplicate["kept_run"] else [])]
+    kept = [duplicate["kept_id"]]
+    if duplicate["kept_run"] is not None:
+        kept.append(f"of the earlier run {duplicate['kept_run_id'] or duplicate['kept_run']}")
     said = f"{duplicate['rule']} of {duplicate['kept_url'] or 'a document'} ({', '.join(kept)})"
     if duplicate["similarity"] is None:
         return said
     measure = "cosine" if duplicate["rule"] == "semantic_duplicate" else "similarity"
     return f"{said}, {measure} {duplicate['similarity']:.3f}, the line is at {duplicate['threshold']:.3f}"
+
+
+def _contamination_lines(capture: Mapping[str, Any]) -> list[str]:
+    """What evaluation items the document holds, if it was asked."""
+    if not capture.get("evaluation_matches"):
+        return []
+    dropped = capture["contamination"]
+    lines = [
+        f"  evaluation dropped: {dropped['rule']}: {_number(dropped['value'])} of an item, the line is at "
+        f"{_number(dropped['threshold'])}"
+        if dropped
+        else "  evaluation kept, with some of an item"
+    ]
+    lines += [
+        f"    {match['set']}:{match['item']} ({match['fields']}): {match['matched']} of {match['of']} n-grams, "
+        f"{_one_line(match['excerpt'])!r}"
+        for match in capture["evaluation_matches"]
+    ]
+    return lines
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _conditions(run: Run) -> tuple[Condition, ...]:
@@ -143,7 +180,6 @@ def _fate(
     if "signals" in stages:
         found = read_signals(stages["signals"], part)
         (fate["signals"],) = found.filter(pc.equal(found["doc_id"], doc_id)).drop_columns("doc_id").to_pylist()
-        fate["edits"] += _edits(stages["signals"], "signals", part, doc_id)
     if "judge" in stages:
         fate["rules"] = _asked(conditions, fate["signals"], row)
         fate["decision"] = next(iter(_by_id(stages["judge"], "decisions", part, DECISIONS, doc_id)), None)
@@ -155,10 +191,19 @@ def _fate(
         for name in ("dedup", "semantic"):
             found = _by_id(stages[name], "duplicates", part, DUPLICATES, doc_id) if name in stages else []
             for duplicate in found:
-                duplicate.update(stage=name, kept_url=_url_of(stages["extract"], duplicate["kept_id"]))
+                is_here = duplicate["kept_run"] is None
+                kept_url = _url_of(stages["extract"], duplicate["kept_id"]) if is_here else None
+                duplicate.update(stage=name, kept_url=kept_url)
         fate["duplicate"] = duplicate
-    if "privacy" in stages:
-        fate["edits"] += _edits(stages["privacy"], "privacy", part, doc_id)
+    if "lines" in stages:
+        fate["repeated"] = next(iter(_by_id(stages["lines"], "decisions", part, DECISIONS, doc_id)), None)
+    if "decontaminate" in stages:
+        fate["contamination"] = next(iter(_by_id(stages["decontaminate"], "decisions", part, DECISIONS, doc_id)), None)
+        matches = _by_id(stages["decontaminate"], "matches", part, EVALUATION_MATCHES, doc_id)
+        fate["evaluation_matches"] = matches[:_MATCHES_SHOWN]
+    for name in TRAIL:
+        if name in stages:
+            fate["edits"] += _edits(stages[name], name, part, doc_id)
     for split in ("train", "validation"):
         if "corpus" in stages and stages["corpus"].has(split, part):
             ids = stages["corpus"].read(split, part, CORPUS, ["doc_id"])["doc_id"]
@@ -166,6 +211,17 @@ def _fate(
             if at >= 0:
                 fate.update(split=split, row=at)
     return fate
+
+
+def _kept_earlier(doc_id: str, entry: str, store: Store, run: Run) -> dict[str, str | None]:
+    """Which run the entry of an index stands for, and the URL of its document, as far as the store still has them."""
+    run_id = next((each.run_id for each in run.earlier if each.entry == entry), None)
+    url = None
+    if run_id is not None:
+        with suppress(UnknownRun, MissingStage):
+            extracted = load_run(store, run_id).stage("extract")
+            url = _url_of(open_stage(store, extracted.address), doc_id) if extracted is not None else None
+    return {"kept_run_id": run_id, "kept_url": url}
 
 
 def _rows_of(stage: PublishedStage, table: str, part: str, schema: pa.Schema, url: str) -> list[dict[str, Any]]:

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 import torch
 
 from model.decoder import Decoder
-from model.devices import DeviceChoice, choose_device, repeatable
+from model.devices import choose_device, repeatable
 from model.exported import FILES, check_texts, is_export, read_export, text_slices
+from model.parameters import DeviceChoice
 from storage.digests import file_digest, joined_digest
 from storage.wrong_request import WrongRequest
 

@@ -8,9 +8,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model.devices import DeviceChoice, PrecisionChoice, choose_device, choose_precision, repeatable
+from model.devices import choose_device, choose_precision, repeatable
 from model.evaluation.bits_per_byte import document_nats
 from model.exported import check_texts, read_export, text_slices
+from model.parameters import DeviceChoice, PrecisionChoice
 
 
 def score_texts(

@@ -59,9 +59,26 @@ class StageOutcome:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class EarlierRun:
+    """A run whose documents another was deduplicated against.
+
+    Attributes:
+        entry: its entry in the index (see `indexes`), which names it in tables: run ids are never twice the same.
+        kept: content digest of what it had kept.
+    """
+
+    entry: str
+    run_id: str
+    kept: str
+
+
 @dataclass(kw_only=True)
 class Run:
-    """One run of a recipe. `paths` are relative to the store's root, so that a store may move."""
+    """One run of a recipe. `paths` are relative to the store's root, so that a store may move.
+
+    `earlier`: what it was deduplicated against, in order; empty where its recipe names no index.
+    """
 
     run_id: str
     recipe_name: str
@@ -76,6 +93,7 @@ class Run:
     flow_run_id: str | None = None
     corpus_digest: str | None = None
     stages: list[StageOutcome] = field(default_factory=list)
+    earlier: list[EarlierRun] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
     paths: dict[str, str] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
@@ -96,7 +114,9 @@ class Run:
             raise ValueError(f"not a run record of version {_RUN_VERSION}")
         known = {each.name for each in fields(cls)}
         given = {name: given for name, given in value.items() if name in known}
-        return cls(**{**given, "stages": [StageOutcome.from_json(stage) for stage in value["stages"]]})
+        stages = [StageOutcome.from_json(stage) for stage in value["stages"]]
+        earlier = [EarlierRun(**each) for each in value.get("earlier", [])]
+        return cls(**{**given, "stages": stages, "earlier": earlier})
 
 
 def new_run_id(recipe_name: str, now: datetime) -> str:

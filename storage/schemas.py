@@ -137,7 +137,7 @@ DUPLICATES = _schema(
         _field("doc_id", pa.string()),
         _field("rule", pa.string()),  # exact_duplicate | url_duplicate | near_duplicate | semantic_duplicate
         _field("kept_id", pa.string()),
-        _field("kept_run", pa.string(), nullable=True),  # the earlier run that kept it; null: this one
+        _field("kept_run", pa.string(), nullable=True),  # the earlier run's entry in the index; null: this run
         _field("similarity", pa.float64(), nullable=True),  # of the two texts, 0..1; null where URLs were compared
         _field("threshold", pa.float64(), nullable=True),
         _field("bands_shared", pa.int32()),
@@ -153,6 +153,30 @@ CLUSTERS = _schema(
         _field("doc_id", pa.string()),
         _field("cluster_id", pa.string()),  # smallest doc_id of the cluster
         _field("kept", pa.bool_()),
+    ],
+)
+
+# One row a line or paragraph that too many documents have, of those that a part has: `unit` as it is counted.
+REPEATED_UNITS = _schema(
+    "repeated_units",
+    1,
+    [
+        _field("unit", pa.uint64()),
+        _field("first", pa.uint64()),  # the turn of the document that has it first, of all parts
+        _field("documents", pa.int64()),
+    ],
+)
+
+# One row a repeated unit that is shown: those of the most documents, first.
+REPEATED_EXAMPLES = _schema(
+    "repeated_examples",
+    1,
+    [
+        _field("doc_id", pa.string()),  # the document that has it first
+        _field("host", pa.large_string()),
+        _field("text", pa.large_string()),  # as it stands there
+        _field("documents", pa.int64()),
+        _field("scope_documents", pa.int64()),  # of the host, or of the corpus
     ],
 )
 
@@ -175,6 +199,87 @@ DOCUMENT_SCORES = _schema(
     ],
 )
 
+# One row an item of an evaluation set, in the order of the sets and their files.
+EVALUATION_ITEMS = _schema(
+    "evaluation_items",
+    1,
+    [
+        _field("set", pa.string()),
+        _field("item", pa.large_string()),  # its id, or the number of its row
+        _field("num_words", pa.int64()),
+        _field("reason", pa.string(), nullable=True),  # why it is not looked for; null: it is
+        _field("text", pa.large_string()),
+    ],
+)
+
+# One row an item and a piece of its text that is looked for; items with the same piece share it. Ordered by piece.
+EVALUATION_PIECES = _schema(
+    "evaluation_pieces",
+    1,
+    [
+        _field("piece", pa.int32()),
+        _field("item", pa.int32()),  # row of EVALUATION_ITEMS
+        _field("fields", pa.string()),  # `+` between them
+    ],
+)
+
+# One row, an array in each column: the index of `pipeline_lib.kernels.item_ngrams`, to be memory-mapped.
+EVALUATION_INDEX = _schema(
+    "evaluation_index",
+    1,
+    [
+        _field(name, pa.large_list(pa.field("value", kind, nullable=False)))
+        for name, kind in (
+            ("text", pa.uint8()),
+            ("starts", pa.int64()),
+            ("ends", pa.int64()),
+            ("lengths", pa.int32()),
+            ("slots", pa.int32()),
+            ("hashes", pa.uint64()),
+            ("bits", pa.uint64()),
+            ("bit_starts", pa.int64()),
+            ("shifts", pa.uint64()),
+            ("gram_pieces", pa.int32()),  # for each n-gram in turn the pieces that have it
+            ("gram_bounds", pa.int64()),  # where each n-gram's begin
+        )
+    ],
+)
+
+# One row a place in a document where an n-gram of an item stands, in the order of the part.
+EVALUATION_HITS = _schema(
+    "evaluation_hits",
+    1,
+    [
+        _field("doc_id", pa.string()),
+        _field("word", pa.int64()),  # the number of its first word
+        _field("gram", pa.int64()),  # number of the n-gram in the index
+        _field("start", pa.int64()),  # in the bytes of the text
+        _field("end", pa.int64()),
+    ],
+)
+
+# One row an n-gram that too many documents have.
+COMMON_NGRAMS = _schema("common_ngrams", 1, [_field("gram", pa.int64()), _field("documents", pa.int64())])
+
+# One row a document and an item of which it has an n-gram or more; best first within a document.
+EVALUATION_MATCHES = _schema(
+    "evaluation_matches",
+    1,
+    [
+        _field("doc_id", pa.string()),
+        _field("set", pa.string()),
+        _field("item", pa.large_string()),
+        _field("fields", pa.string()),  # of the item: whose text the document has the largest share of
+        _field("matched", pa.int64()),  # n-grams of these fields that the document has
+        _field("of", pa.int64()),
+        _field("share", pa.float64()),
+        _field("longest", pa.int64()),  # n-grams of the longest passage in common
+        _field("start", pa.int64()),  # that passage, in the bytes of the text
+        _field("end", pa.int64()),
+        _field("excerpt", pa.large_string()),  # its beginning
+    ],
+)
+
 
 def signals_schema(signals: list[str]) -> pa.Schema:
     """`doc_id` and one float64 column a signal, in the given order."""
@@ -187,6 +292,25 @@ def fingerprints_schema(num_permutations: int) -> pa.Schema:
     """Fingerprints with MinHash signatures of `num_permutations` uint32 values."""
     signature = _field("signature", pa.list_(pa.uint32(), num_permutations))
     return _schema("fingerprints", 2, [*FINGERPRINTS_COLUMNS, signature])
+
+
+def keyed_fingerprints_schema(num_bands: int) -> pa.Schema:
+    """Fingerprints with a key of each band in place of the signature, of which it is made: a quarter of the size."""
+    return _schema("keyed_fingerprints", 1, [*FINGERPRINTS_COLUMNS, _band_keys(num_bands)])
+
+
+def index_schema(num_permutations: int, num_bands: int) -> pa.Schema:
+    """One row a document that a run kept: its fingerprint, for runs after it to be deduplicated against.
+
+    The version is one more whenever a text gets another hash, signature or band key than before: what was indexed by
+    another version would be compared with nothing.
+    """
+    signature = _field("signature", pa.list_(pa.uint32(), num_permutations))
+    return _schema("index", 1, [*FINGERPRINTS_COLUMNS, _band_keys(num_bands), signature])
+
+
+def _band_keys(num_bands: int) -> pa.Field:
+    return _field("band_keys", pa.list_(pa.uint64(), num_bands))
 
 
 def embeddings_schema(dimensions: int) -> pa.Schema:

@@ -17,7 +17,8 @@ class Collection(Protocol):
     def parts(self) -> tuple[str, ...]: ...
 
     def fingerprints(self, part: str) -> Iterator[pa.Table]:
-        """Rows of `fingerprints_schema`, in order, in batches that fit in memory.
+        """Rows of `fingerprints_schema`, in order, in batches that fit in memory; or, where the band keys of the same
+        banding are known already, of `keyed_fingerprints_schema`.
 
         A doc_id is 32 lower-case hex digits, of no other document of the collection.
         """

@@ -1,4 +1,4 @@
-"""The fingerprints of a collection: a few bytes of each document in memory, the band keys in files."""
+"""The fingerprints of a collection: a few bytes of each document in memory, the band keys in a file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline_lib.dedup.banding import Banding
-from pipeline_lib.dedup.candidates import BandFiles, keys_of
+from pipeline_lib.dedup.candidates import BandKeys, keys_of
 from pipeline_lib.dedup.collection import Collection
 from pipeline_lib.dedup.doc_ids import format_doc_ids, parse_doc_ids
 from pipeline_lib.dedup.parameters import Criterion, DedupParameters
 from pipeline_lib.dedup.workers import in_threads
 from pipeline_lib.kernels.bands import Indices, SmallIndices
 from pipeline_lib.kernels.shingles import Hashes
-from storage.schemas import fingerprints_schema
+from storage.schemas import fingerprints_schema, keyed_fingerprints_schema
 
 # What each document takes in memory at the most crowded moment, when the order is made or the batches are planned.
 FLOOR_BYTES = 130
@@ -62,20 +62,22 @@ class Piece(Fingerprints):
 
 def read_part(documents: Collection, part: str, banding: Banding) -> list[Piece]:
     """The fingerprints of a part."""
-    expected = fingerprints_schema(banding.num_permutations)
     pieces = []
     for table in documents.fingerprints(part):
+        is_keyed = "band_keys" in table.column_names
+        expected = (
+            keyed_fingerprints_schema(banding.bands) if is_keyed else fingerprints_schema(banding.num_permutations)
+        )
         if table.schema.names != expected.names or table.schema.types != expected.types:
             raise ValueError(
                 f"{part}: expected fingerprints {expected.names}, found {table.schema}; sign the texts again"
             )
-        signatures = _joined(table["signature"]).flatten().to_numpy().reshape(table.num_rows, banding.num_permutations)
         piece = Piece(
             doc_ids=parse_doc_ids(table["doc_id"], part),
             text_hashes=_hash_values(table["text_hash"]),
             url_hashes=_hash_values(table["url_hash"]),
             num_shingles=_joined(table["num_shingles"]).to_numpy(),
-            keys=keys_of(signatures, banding),
+            keys=_given_keys(table, banding) if is_keyed else _made_keys(table, banding),
             num_chars=_joined(table["num_chars"]).to_numpy(),
             fetched_at=_joined(table["fetched_at"]).cast(pa.int64()).fill_null(_LAST).to_numpy(),
         )
@@ -96,8 +98,8 @@ class ReadCollection(Fingerprints):
     preferences: Sequence[Preference]
 
 
-def read_collection(documents: Collection, parameters: DedupParameters, files: BandFiles) -> ReadCollection:
-    """Read the fingerprints of all parts; of the signatures, the band keys go to files.
+def read_collection(documents: Collection, parameters: DedupParameters, band_keys: BandKeys) -> ReadCollection:
+    """Read the fingerprints of all parts; of the signatures, the band keys go to a file.
 
     Raises:
         ValueError: two documents have the same doc_id, or there are more documents than `memory_bytes` allows.
@@ -117,7 +119,7 @@ def read_collection(documents: Collection, parameters: DedupParameters, files: B
                 if criterion in ("longest", "earliest", "latest"):
                     values.append(_preference(piece, criterion))
             if parameters.near:
-                files.append(piece.keys, piece.num_shingles)
+                band_keys.append(piece.keys, piece.num_shingles)
             start += len(piece)
             check_memory(start, parameters.memory_bytes)
         for criterion, values in zip(parameters.keep, preferences, strict=True):
@@ -206,6 +208,16 @@ def _check_ids(doc_ids: Hashes) -> None:
 
 def _joined(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
+def _made_keys(table: pa.Table, banding: Banding) -> Hashes:
+    signatures = _joined(table["signature"]).flatten().to_numpy()
+    return keys_of(signatures.reshape(table.num_rows, banding.num_permutations), banding)
+
+
+def _given_keys(table: pa.Table, banding: Banding) -> Hashes:
+    by_document = _joined(table["band_keys"]).flatten().to_numpy().reshape(table.num_rows, banding.bands)
+    return np.ascontiguousarray(by_document.T)
 
 
 def _hash_values(column: pa.ChunkedArray) -> Hashes:

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline_lib.dedup.earlier_runs import earlier_documents
 from pipeline_lib.dedup.engine import find_duplicates
 from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.dedup.run_collection import RunCollection
@@ -14,12 +15,14 @@ from storage.schemas import CLUSTERS, DUPLICATES
 def dedup_part(
     part: Part, inputs: Mapping[str, PublishedStage], output: PartWriter, parameters: DedupParameters
 ) -> PartResult:
-    """Decide over all parts at once: reads extract, signals, judge, signatures; writes `duplicates` and `clusters`,
-    one file of each for every part of `signatures`."""
+    """Decide over all parts at once: reads extract, signals, judge, signatures, and what earlier runs kept (see
+    `earlier_runs`); writes `duplicates` and `clusters`, one file of each for every part of `signatures`."""
     documents = RunCollection(inputs, parameters)
-    with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
-        decisions = find_duplicates(documents, parameters, scratch=Path(scratch))
-        for name in documents.parts:
-            output.table("duplicates", decisions.duplicates(name), DUPLICATES, part=name)
-            output.table("clusters", decisions.clusters(name), CLUSTERS, part=name)
+    # beside what is published: a folder for temporary files may well be memory
+    scratch = Path(output.store.root if output.store.is_local else tempfile.gettempdir())
+    earlier = earlier_documents(inputs, parameters.banding())
+    decisions = find_duplicates(documents, parameters, scratch=scratch, earlier=earlier)
+    for name in documents.parts:
+        output.table("duplicates", decisions.duplicates(name), DUPLICATES, part=name)
+        output.table("clusters", decisions.clusters(name), CLUSTERS, part=name)
     return PartResult(account=decisions.account, metrics=decisions.metrics)

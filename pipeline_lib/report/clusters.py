@@ -28,11 +28,13 @@ _SIZES = ((2, 2), (3, 3), (4, 4), (5, 8), (9, 16), (17, 64), (65, 256), (257, No
 class DuplicateFigures:
     """Counts over the whole corpus.
 
-    `similarities`: near-duplicates by similarity to the document kept, in bins of 1/50. `sizes`: clusters by number
-    of documents.
+    `earlier`: of those removed, those in favour of what an earlier run kept, by its entry in the index.
+    `similarities`: near-duplicates by similarity to the document kept, in bins of 1/50. `sizes`: clusters by number of
+    documents.
     """
 
     removed: Mapping[str, int]
+    earlier: Mapping[str, int]
     similarities: Sequence[int]
     sizes: Mapping[int, int]
     threshold: float | None
@@ -40,12 +42,15 @@ class DuplicateFigures:
 
 def count_duplicates(dedup: PublishedStage) -> DuplicateFigures:
     removed: Counter[str] = Counter()
+    earlier: Counter[str] = Counter()
     similarities = np.zeros(_NUM_BINS, np.int64)
     threshold: float | None = None
-    columns = ["rule", "similarity", "threshold"]
+    columns = ["rule", "kept_run", "similarity", "threshold"]
     for _, duplicates in _tables(dedup, "duplicates", DUPLICATES, columns):
         for rule in pc.value_counts(duplicates["rule"]).to_pylist():
             removed[rule["values"]] += rule["counts"]
+        for run in pc.value_counts(pc.drop_null(duplicates["kept_run"])).to_pylist():
+            earlier[run["values"]] += run["counts"]
         near = duplicates.filter(pc.equal(duplicates["rule"], _NEAR))
         # the small amount keeps 0.8 in the bin that begins with it: 0.8 * 50 is a little less than 40 in binary
         bins = np.floor(near["similarity"].to_numpy() * _NUM_BINS + 1e-9).astype(np.int64)
@@ -60,12 +65,17 @@ def count_duplicates(dedup: PublishedStage) -> DuplicateFigures:
         for each in pc.value_counts(members.field("counts")).to_pylist():
             sizes[each["values"]] = each["counts"]
     return DuplicateFigures(
-        removed=dict(removed), similarities=similarities.tolist(), sizes=dict(sizes), threshold=threshold
+        removed=dict(removed),
+        earlier=dict(earlier),
+        similarities=similarities.tolist(),
+        sizes=dict(sizes),
+        threshold=threshold,
     )
 
 
 def duplicate_pairs(inputs: Mapping[str, PublishedStage], *, number: int, seed: int) -> list[dict[str, Any]]:
-    """Removed documents beside the ones kept in their place, one of a cluster, near-duplicates before exact ones.
+    """Removed documents beside the ones kept in their place, one of a cluster, near-duplicates before exact ones;
+    none of those that were removed in favour of what an earlier run kept.
 
     Keys: rule, similarity, threshold, bands_shared, cluster_id, cluster_size, kept and removed (each: doc_id, url,
     and text, whole, with addresses masked).
@@ -73,7 +83,10 @@ def duplicate_pairs(inputs: Mapping[str, PublishedStage], *, number: int, seed: 
     dedup = inputs["dedup"]
     # more than are shown: of a large cluster several may be drawn, and one is enough
     drawn = draw(
-        _tables(dedup, "duplicates", DUPLICATES, DUPLICATES.names),
+        (
+            (part, duplicates.filter(pc.is_null(duplicates["kept_run"])))
+            for part, duplicates in _tables(dedup, "duplicates", DUPLICATES, DUPLICATES.names)
+        ),
         number=4 * number,
         seed=seed,
         purpose="report duplicates",
@@ -102,11 +115,16 @@ def duplicate_pairs(inputs: Mapping[str, PublishedStage], *, number: int, seed: 
     ]
 
 
-def duplicates_section(figures: DuplicateFigures, pairs: Sequence[Mapping[str, Any]], excerpt_chars: int) -> Section:
+def duplicates_section(
+    figures: DuplicateFigures, pairs: Sequence[Mapping[str, Any]], excerpt_chars: int, runs: Mapping[str, str]
+) -> Section:
+    """`runs`: ids of earlier runs by their entry in the index."""
     blocks: list[Block] = []
     drawn = [figure for figure in (_similarity_figure(figures), _sizes_figure(figures)) if figure is not None]
     if drawn:
         blocks.append(Figures(figures=drawn))
+    if figures.earlier:
+        blocks.append(_earlier_table(figures.earlier, runs))
     if pairs:
         blocks.append(
             Pairs(
@@ -121,13 +139,29 @@ def duplicates_section(figures: DuplicateFigures, pairs: Sequence[Mapping[str, A
         name="duplicates",
         title="Duplicates",
         summary=(
-            f"{count(removed)} documents were removed in favour of another, in {count(clusters)} clusters. "
+            f"{count(removed)} documents were removed in favour of another"
+            f"{_of_them_for_earlier(sum(figures.earlier.values()))}, in {count(clusters)} clusters. "
             "A near-duplicate is removed only if a kept document was verified to be at least as similar as the "
             "threshold says (Jaccard similarity of word shingles)."
             if removed
             else "No document duplicates another."
         ),
         blocks=blocks,
+    )
+
+
+def _of_them_for_earlier(number: int) -> str:
+    return f" ({count(number)} of them in favour of one that an earlier run kept)" if number else ""
+
+
+def _earlier_table(earlier: Mapping[str, int], runs: Mapping[str, str]) -> Table:
+    return Table(
+        title="Removed in favour of what earlier runs kept",
+        columns=[Column(title="Entry of the index"), Column(title="Run"), Column(title="Documents", numeric=True)],
+        rows=[
+            Row(cells=[Cell(text=entry, code=True), Cell(text=runs.get(entry, "unknown")), Cell(text=count(number))])
+            for entry, number in sorted(earlier.items(), key=lambda item: (-item[1], item[0]))
+        ],
     )
 
 

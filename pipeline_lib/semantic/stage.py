@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import torch
 
 from pipeline_lib.corpus.seeded_hash import seeded_hash
-from pipeline_lib.dedup.candidates import BandFiles
+from pipeline_lib.dedup.candidates import BandKeys
 from pipeline_lib.dedup.doc_ids import format_doc_ids, parse_doc_ids
 from pipeline_lib.dedup.fingerprints import preferred_order, read_collection
 from pipeline_lib.dedup.run_collection import RunCollection
@@ -125,8 +125,8 @@ def _read_run(inputs: Mapping[str, PublishedStage], parameters: SemanticStagePar
     # the order needs no bands, and what it may take was checked already
     dedup = replace(parameters.dedup, near=False, memory_bytes=1 << 62)
     documents = RunCollection(inputs, dedup)
-    with BandFiles(dedup.banding(), scratch) as files:
-        read = read_collection(documents, dedup, files)
+    with BandKeys(dedup.banding(), scratch, lambda _: 0) as no_keys:
+        read = read_collection(documents, dedup, no_keys)
     ranks = np.empty(len(read), np.int32)
     ranks[preferred_order(read)] = np.arange(len(read), dtype=np.int32)
     run = _Run(

@@ -1,5 +1,7 @@
 """Recipes: what is not known is refused with a suggestion, before any work."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ def test_the_built_in_recipes_describe_themselves() -> None:
         ("filters={gopher_qualty: {min_words: 3}}", "did you mean 'filters.gopher_quality'"),
         ("dedup.threshold", "expected key=value"),
         ("dedup.threshold=7", "threshold=7.0"),
+        ("dedup={keep: quality, quality_signal: c4_num_sentence}", "did you mean 'c4_num_sentences'"),
         ("filters.gopher_quality.min_words=many", "filters.gopher_quality.min_words: .*integer.*found 'many'"),
         ("source.paths=[a.warc.gz]", "kind is documentation"),
         ("name.first=x", "unknown key 'name.first'"),
@@ -78,6 +81,7 @@ def test_the_digest_is_of_what_shapes_the_run() -> None:
     base = load_recipe("demo")
     assert load_recipe("demo", ["name=other", "description=nothing"]).digest() == base.digest()
     assert load_recipe("demo", ["dedup.threshold=0.79"]).digest() != base.digest()
+    assert load_recipe("demo", ["dedup.memory_bytes=1000000000"]).digest() == base.digest()
 
 
 def test_one_path_needs_no_list() -> None:
@@ -115,3 +119,26 @@ def test_manners_are_no_part_of_a_recipes_digest_and_what_is_read_is() -> None:
 def test_a_crawl_that_cannot_be_meant_is_refused(overrides: list[str], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         load_recipe("commoncrawl", overrides)
+
+
+def test_the_rules_of_a_run_are_what_decides_which_documents_of_its_sources_it_keeps() -> None:
+    rules = load_recipe("demo").rules_digest()
+    for other in ("name=other", "goal=corpus", "training.steps=3", "corpus.validation_ratio=0.5", "dedup_index=weekly"):
+        assert load_recipe("demo", [other]).rules_digest() == rules
+    assert load_recipe("demo", ["dedup.memory_bytes=100000000"]).rules_digest() == rules  # manners
+    assert load_recipe("demo", ["dedup.threshold=0.79"]).rules_digest() != rules
+    assert load_recipe("demo", ["extract.max_depth=100"]).rules_digest() != rules
+
+
+@pytest.mark.parametrize("name", ["Weekly", "../weekly", "", "a/b"])
+def test_a_name_that_is_none_of_an_index_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="dedup_index"):
+        load_recipe("demo", [f"dedup_index={name!r}"])
+
+
+def test_what_ends_before_a_model_loads_no_pytorch() -> None:
+    """Two seconds of every run of a corpus, and of every question about one."""
+    code = "import sys, flows.end_to_end, flows.why; print('torch' in sys.modules)"
+    root = Path(__file__).resolve().parents[2]
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert found.stdout.strip() == "False"

@@ -24,6 +24,7 @@ def publish_stage(
     work: Work,
     key: str = "by-hand",
     parameters: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, PublishedStage] | None = None,
 ) -> PublishedStage:
     """Do a stage's work on its parts, one after another, and commit them; the manifest is in memory only."""
     records = []
@@ -37,7 +38,7 @@ def publish_stage(
         parameters=parameters or {},
         code_digest="",
         libraries={},
-        inputs={},
+        inputs={name: stage.manifest.key for name, stage in (inputs or {}).items()},
         parts=tuple(records),
         account=add_accounts(record.account for record in records),
         metrics=records[0].metrics if len(records) == 1 else {},
