@@ -43,7 +43,6 @@ from pipeline_lib.repeated_lines.stage import COUNTS, REPEATED, count_part, line
 from pipeline_lib.semantic.embedders import function_digest
 from pipeline_lib.semantic.embeddings_stage import embeddings_part
 from pipeline_lib.semantic.parameters import SemanticStageParameters
-from pipeline_lib.semantic.stage import semantic_part
 from pipeline_lib.survivors import TRAIL
 from storage.manifests import Part, PartResult, PublishedStage
 
@@ -252,12 +251,14 @@ def remove_semantic_duplicates(session: Session, recipe: Recipe, unique: Stages)
     """What says the same in other words, by embeddings; only where the recipe asks for it."""
     if not recipe.semantic.enabled:
         return unique
+    from pipeline_lib.semantic.stage import semantic_part  # torch takes seconds to import
+
     parameters = recipe.semantic.embeddings()
     work: Callable[..., PartResult] = embeddings_part
     code: tuple[str, ...] = ()
     libraries: tuple[str, ...] = _COUNTING
     if parameters.is_model:
-        from model.embedding import embed_texts  # torch takes seconds to import
+        from model.embedding import embed_texts
 
         work = partial(embeddings_part, embed=partial(embed_texts, folder=parameters.embedding))
         code, libraries = (embed_texts.__module__,), ("torch", "tokenizers", "pyarrow")
