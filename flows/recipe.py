@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flows.filter_settings import with_preset
 from flows.settings import (
@@ -163,6 +163,18 @@ class Recipe(BaseModel):
     evaluation: EvaluationParameters = EvaluationParameters()
     export: ExportParameters = ExportParameters()
     report: ReportParameters = ReportParameters()
+
+    @model_validator(mode="after")
+    def _check_quality_signal(self) -> Self:
+        signal = self.dedup.quality_signal
+        if signal is not None and signal not in self.filters.signals():
+            close = difflib.get_close_matches(signal, self.filters.signals(), n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise ValueError(
+                f"dedup.quality_signal={signal!r} is none of the signals that the filters measure: {hint}"
+                f"they are {', '.join(self.filters.signals())}; name another rule set in filters.also_measure for more"
+            )
+        return self
 
     def digest(self) -> str:
         """SHA-256 of all that shapes the run: the recipe without its name and description, and without manners."""

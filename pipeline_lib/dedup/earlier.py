@@ -1,7 +1,7 @@
 """Documents that earlier runs kept: which of them could be the witness of a new one.
 
 Memory does not grow with them: their fingerprints go through the tables of the new documents' hashes once, and their
-band keys, from files, one band at a time.
+band keys, from a file, one band at a time.
 """
 
 from bisect import bisect_right
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline_lib.dedup.candidates import BandFiles
+from pipeline_lib.dedup.candidates import BandKeys
 from pipeline_lib.dedup.collection import Collection
 from pipeline_lib.dedup.fingerprints import Fingerprints, Piece, read_part
 from pipeline_lib.dedup.parameters import DedupParameters
@@ -23,14 +23,6 @@ from pipeline_lib.kernels.equal_hashes import first_matches, hash_table, key_tab
 from pipeline_lib.kernels.shingles import Hashes
 
 _RECORD = np.dtype([("doc_id", "u8", 2), ("text_hash", "u8", 2), ("url_hash", "u8", 2), ("num_shingles", "i4")])
-
-
-@dataclass(frozen=True, kw_only=True)
-class EarlierDocuments:
-    """Documents that an earlier run kept: they may be witnesses, and are never removed."""
-
-    run_id: str
-    documents: Collection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +59,8 @@ class EarlierMatches(Fingerprints):
 
 def match_earlier(
     documents: Fingerprints,
-    files: BandFiles,
-    earlier: Sequence[EarlierDocuments],
+    band_keys: BandKeys,
+    earlier: Sequence[Collection],
     parameters: DedupParameters,
     scratch: Path,
 ) -> EarlierMatches:
@@ -76,16 +68,20 @@ def match_earlier(
     the first, of a band key the first `max_candidates`.
 
     By URL none is found where `latest` is the first criterion of `keep`: a new capture then replaces the old.
+
+    Args:
+        band_keys: the new documents' band keys.
+        earlier: the documents of one run after the other.
     """
     banding = parameters.banding()
     compare_urls = parameters.url and parameters.keep[:1] != ("latest",)
-    with SpillFile(scratch) as records, SpillFile(scratch) as signed, BandFiles(banding, scratch) as their_files:
+    with SpillFile(scratch) as records, SpillFile(scratch) as signed, BandKeys(banding, scratch, _none) as their_keys:
         tables = _HashTables(documents, parameters.exact, compare_urls)
         found: list[Indices] = []
         bounds: list[tuple[int, int, str]] = []  # the first document of each part, its run, and its name
         num_earlier = 0
-        parts = [(run, part) for run, each in enumerate(earlier) for part in each.documents.parts]
-        read_ahead = in_threads(lambda place: read_part(earlier[place[0]].documents, place[1], banding), parts)
+        parts = [(run, part) for run, each in enumerate(earlier) for part in each.parts]
+        read_ahead = in_threads(lambda place: read_part(earlier[place[0]], place[1], banding), parts)
         for (run, part), pieces in zip(parts, read_ahead, strict=True):
             bounds.append((num_earlier, run, part))
             for piece in pieces:
@@ -93,17 +89,17 @@ def match_earlier(
                 records.append(_records(piece, compare_urls))
                 if parameters.near:
                     signed.append(piece.num_shingles > 0)
-                    their_files.append(piece.keys, piece.num_shingles)
+                    their_keys.append(piece.keys, piece.num_shingles)
                 num_earlier += len(piece)
         del tables
         if parameters.near:
-            found += _matches_by_band(documents, files, signed, their_files, parameters.max_candidates)
+            found += _matches_by_band(documents, band_keys, signed, their_keys, parameters.max_candidates)
         chosen = np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
         mapped = records.map(0, num_earlier, _RECORD)
         kept = mapped[chosen]
         keys = np.empty((banding.bands, len(chosen)), np.uint64)
         for band in range(banding.bands if parameters.near else 0):
-            keys[band] = their_files.pick(band, chosen)
+            keys[band] = their_keys.pick(band, chosen)
     stretches = _stretches(chosen, bounds)
     run_of = np.zeros(len(chosen), np.int32)
     for stretch in stretches:
@@ -117,6 +113,11 @@ def match_earlier(
         keys=keys,
         stretches=stretches,
     )
+
+
+def _none(_: int) -> int:
+    """No byte of the earlier documents' keys stays in memory."""
+    return 0
 
 
 class _HashTables:
@@ -139,15 +140,15 @@ class _HashTables:
 
 
 def _matches_by_band(
-    documents: Fingerprints, files: BandFiles, signed: SpillFile, their_files: BandFiles, most: int
+    documents: Fingerprints, band_keys: BandKeys, signed: SpillFile, their_keys: BandKeys, most: int
 ) -> list[Indices]:
     members = documents.num_shingles > 0
     found = []
-    for band in range(files.num_bands):
-        keys = files.keys(band, 0, len(documents))
+    for band in range(band_keys.num_bands):
+        keys = band_keys.keys(band, 0, len(documents))
         table = key_table(keys, members)
         num_matches = np.zeros(len(keys), np.int32)
-        for start, others in their_files.chunks(band):
+        for start, others in their_keys.chunks(band):
             others_signed = np.empty(len(others), bool)
             signed.read(start, others_signed)
             numbers = np.empty(len(others), np.int64)

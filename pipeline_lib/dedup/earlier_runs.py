@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from pipeline_lib.dedup.banding import Banding
-from pipeline_lib.dedup.earlier import EarlierDocuments
+from pipeline_lib.dedup.engine import EarlierDocuments
 from pipeline_lib.dedup.index_stage import TABLE, IndexParameters
 from pipeline_lib.kernels.bands import Indices
 from pipeline_lib.survivors import Trail, read_survivors, trail_of

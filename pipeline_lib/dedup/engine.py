@@ -15,8 +15,8 @@ by its URL, the next one is judged for itself.
 
 Time is linear in documents: signatures are read once, the texts of candidates once, and work for a document is bounded
 by `max_candidates`. Memory is `memory_bytes`, beside what is read of a part, for each core one: 130 bytes a document,
-and what is left of it for band keys and sets of shingles. Components whose sets do not fit are read through a map of
-their file; what lists their band keys takes up to 200 bytes for each of their documents.
+and what is left of it for band keys and sets of shingles. A component whose sets do not fit is read through a map of
+their file; what lists its band keys takes 230 bytes for each of its documents, with 14 bands.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,10 +28,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline_lib.dedup.candidates import BandFiles
+from pipeline_lib.dedup.candidates import BYTES_PER_KEY, BandKeys
 from pipeline_lib.dedup.collection import Collection
 from pipeline_lib.dedup.doc_ids import format_doc_ids
-from pipeline_lib.dedup.earlier import EarlierDocuments, EarlierMatches, Stretch, match_earlier
+from pipeline_lib.dedup.earlier import EarlierMatches, Stretch, match_earlier
 from pipeline_lib.dedup.fingerprints import (
     FLOOR_BYTES,
     Fingerprints,
@@ -51,6 +51,14 @@ from storage.schemas import CLUSTERS, DUPLICATES
 
 _RULES = {EXACT: "exact_duplicate", URL: "url_duplicate", NEAR: "near_duplicate"}
 _LARGEST_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlierDocuments:
+    """Documents that an earlier run kept: they may be witnesses, and are never removed."""
+
+    run_id: str
+    documents: Collection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,10 +228,15 @@ def find_duplicates(
         ValueError: two documents have the same doc_id; the texts are not those that were fingerprinted; or there are
             more documents than `memory_bytes` allows.
     """
-    with BandFiles(parameters.banding(), scratch) as files:
-        read = read_collection(documents, parameters, files)
+
+    def left(num_documents: int) -> int:
+        return parameters.memory_bytes - FLOOR_BYTES * num_documents
+
+    with BandKeys(parameters.banding(), scratch, lambda num_documents: left(num_documents) // 2) as band_keys:
+        read = read_collection(documents, parameters, band_keys)
         num_new = len(read)
-        matches = match_earlier(read, files, earlier, parameters, scratch) if earlier else None
+        theirs = [each.documents for each in earlier]
+        matches = match_earlier(read, band_keys, theirs, parameters, scratch) if theirs else None
         order = preferred_order(read)
         every: Fingerprints = read
         stretches = [
@@ -232,21 +245,21 @@ def find_duplicates(
         ]
         if matches is not None:
             every, order = _with_earlier(read, order, matches)
-            files.append(matches.keys, matches.num_shingles)
+            band_keys.append(matches.keys, matches.num_shingles)
             stretches += [_moved(stretch, num_new) for stretch in matches.stretches]
         starts = read.starts
         del read
         check_memory(len(every), parameters.memory_bytes)
-        hanging, metrics = _find_hanging(every, order, num_new, files, parameters)
+        hanging, metrics = _find_hanging(every, order, num_new, band_keys, parameters)
         doc_ids, num_shingles = every.doc_ids, every.num_shingles
         del every, order
         removals = Removals.of_none(len(doc_ids))
-        left = parameters.memory_bytes - FLOOR_BYTES * len(doc_ids)
-        with Batches(hanging, num_shingles, files, parameters, left // (4 * num_workers()), scratch) as batches:
+        batch_bytes = (left(len(doc_ids)) - band_keys.num_held_bytes) // (4 * num_workers())
+        with Batches(hanging, num_shingles, band_keys, parameters, batch_bytes, scratch) as batches:
             batches.write_sets(stretches, lambda stretch, rows: _texts(documents, earlier, stretch, rows))
             del hanging
             batches.judge(removals)
-            spilled_bytes = files.num_bytes + batches.num_bytes
+            spilled_bytes = band_keys.num_spilled_bytes + batches.num_bytes
     return Decisions(
         parts=documents.parts,
         starts=starts,
@@ -280,7 +293,7 @@ def _with_earlier(
 
 
 def _find_hanging(
-    documents: Fingerprints, order: SmallIndices, num_new: int, files: BandFiles, parameters: DedupParameters
+    documents: Fingerprints, order: SmallIndices, num_new: int, band_keys: BandKeys, parameters: DedupParameters
 ) -> tuple[Hanging, dict[str, int]]:
     positions = np.arange(len(documents), dtype=np.int32)
     ranks = np.empty(len(documents), np.int32)
@@ -295,7 +308,7 @@ def _find_hanging(
     component_sizes = np.zeros(0, np.int64)
     if parameters.near:
         members = (documents.num_shingles > 0) & (best_of_text == positions)
-        files.unite(members, components, max(0, parameters.memory_bytes - FLOOR_BYTES * len(documents)))
+        band_keys.unite(members, components, BYTES_PER_KEY * len(documents))  # of FLOOR_BYTES
         roots(components)
         sizes = np.bincount(components, minlength=len(components))
         banded = sizes[components] > 1

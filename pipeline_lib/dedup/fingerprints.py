@@ -1,4 +1,4 @@
-"""The fingerprints of a collection: a few bytes of each document in memory, the band keys in files."""
+"""The fingerprints of a collection: a few bytes of each document in memory, the band keys in a file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline_lib.dedup.banding import Banding
-from pipeline_lib.dedup.candidates import BandFiles, keys_of
+from pipeline_lib.dedup.candidates import BandKeys, keys_of
 from pipeline_lib.dedup.collection import Collection
 from pipeline_lib.dedup.doc_ids import format_doc_ids, parse_doc_ids
 from pipeline_lib.dedup.parameters import Criterion, DedupParameters
@@ -98,8 +98,8 @@ class ReadCollection(Fingerprints):
     preferences: Sequence[Preference]
 
 
-def read_collection(documents: Collection, parameters: DedupParameters, files: BandFiles) -> ReadCollection:
-    """Read the fingerprints of all parts; of the signatures, the band keys go to files.
+def read_collection(documents: Collection, parameters: DedupParameters, band_keys: BandKeys) -> ReadCollection:
+    """Read the fingerprints of all parts; of the signatures, the band keys go to a file.
 
     Raises:
         ValueError: two documents have the same doc_id, or there are more documents than `memory_bytes` allows.
@@ -119,7 +119,7 @@ def read_collection(documents: Collection, parameters: DedupParameters, files: B
                 if criterion in ("longest", "earliest", "latest"):
                     values.append(_preference(piece, criterion))
             if parameters.near:
-                files.append(piece.keys, piece.num_shingles)
+                band_keys.append(piece.keys, piece.num_shingles)
             start += len(piece)
             check_memory(start, parameters.memory_bytes)
         for criterion, values in zip(parameters.keep, preferences, strict=True):

@@ -113,7 +113,7 @@ class DedupParameters:
         if ("quality" in self.keep) != (self.quality_signal is not None):
             raise ValueError(
                 f"keep={self.keep}, quality_signal={self.quality_signal}: give both or neither, for instance "
-                "keep=quality,longest and quality_signal=classifier_quality"
+                "keep=quality,longest and quality_signal=classifier_score"
             )
         if ("source" in self.keep) != bool(self.source_priority):
             raise ValueError(

@@ -18,10 +18,11 @@ def dedup_part(
     """Decide over all parts at once: reads extract, signals, judge, signatures, and what earlier runs kept (see
     `earlier_runs`); writes `duplicates` and `clusters`, one file of each for every part of `signatures`."""
     documents = RunCollection(inputs, parameters)
-    with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
-        earlier = earlier_documents(inputs, parameters.banding())
-        decisions = find_duplicates(documents, parameters, scratch=Path(scratch), earlier=earlier)
-        for name in documents.parts:
-            output.table("duplicates", decisions.duplicates(name), DUPLICATES, part=name)
-            output.table("clusters", decisions.clusters(name), CLUSTERS, part=name)
+    # beside what is published: a folder for temporary files may well be memory
+    scratch = Path(output.store.root if output.store.is_local else tempfile.gettempdir())
+    earlier = earlier_documents(inputs, parameters.banding())
+    decisions = find_duplicates(documents, parameters, scratch=scratch, earlier=earlier)
+    for name in documents.parts:
+        output.table("duplicates", decisions.duplicates(name), DUPLICATES, part=name)
+        output.table("clusters", decisions.clusters(name), CLUSTERS, part=name)
     return PartResult(account=decisions.account, metrics=decisions.metrics)

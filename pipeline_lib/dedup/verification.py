@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline_lib.dedup.candidates import BandFiles
+from pipeline_lib.dedup.candidates import BandKeys
 from pipeline_lib.dedup.earlier import Stretch
 from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.dedup.spill_files import SpillFile
@@ -27,8 +27,8 @@ from pipeline_lib.kernels.shingles import shingle_sets
 
 ReadTexts = Callable[[Stretch, Indices], pa.Array]
 
-# What a document of a batch takes beside its shingles, with 14 bands: numbers of its band keys, and what they list.
-_DOCUMENT_BYTES = 200
+# What a document of a batch takes beside its shingles: places and verdicts, and by band a key or what it lists.
+_DOCUMENT_BYTES, _BAND_BYTES = 60, 12
 _MIN_BATCH_BYTES = 1 << 16
 
 
@@ -107,14 +107,14 @@ class Batches:
         self,
         hanging: Hanging,
         num_shingles: SmallIndices,
-        files: BandFiles,
+        band_keys: BandKeys,
         parameters: DedupParameters,
         batch_bytes: int,
         scratch: Path,
     ) -> None:
         self._hanging = hanging
         self._num_shingles = num_shingles
-        self._band_files = files
+        self._band_keys = band_keys
         self._parameters = parameters
         self._batch_bytes = max(_MIN_BATCH_BYTES, batch_bytes)
         self.documents, self.bounds = self._divide()
@@ -158,7 +158,6 @@ class Batches:
 
     def judge(self, removals: Removals) -> None:
         """Decide about all documents, batch by batch."""
-
         for documents, verdicts in in_threads(self._judge_batch, range(len(self.bounds) - 1)):
             removals.enter(documents, verdicts)
 
@@ -169,7 +168,7 @@ class Batches:
         del sizes
         if not len(documents):
             return documents, np.zeros(1, np.int64)
-        weights = np.full(len(documents), _DOCUMENT_BYTES, np.int64)
+        weights = np.full(len(documents), _DOCUMENT_BYTES + _BAND_BYTES * self._band_keys.num_bands, np.int64)
         weights += np.where(banded[documents], self._num_shingles[documents], 0).astype(np.int64) * 8
         of_component = np.bincount(components[documents], weights, minlength=len(components)).astype(np.int64)
         of_component = np.cumsum(of_component) - of_component
@@ -205,11 +204,11 @@ class Batches:
                 f"the fingerprints of {stretch.part} were made from other texts than these; sign them again"
             )
         self._sizes[sets] = sizes
-        num_bands = self._band_files.num_bands
+        num_bands = self._band_keys.num_bands
         keys = np.empty((len(sets), num_bands), np.uint64)
         first = int(positions[0])
         for band in range(num_bands):
-            keys[:, band] = self._band_files.keys(band, first, int(positions[-1]) + 1)[positions[by_set] - first]
+            keys[:, band] = self._band_keys.keys(band, first, int(positions[-1]) + 1)[positions[by_set] - first]
         # sets with neighbouring numbers stand together: one write for each batch that the part has a share in
         cuts = np.concatenate([[0], np.flatnonzero(np.diff(sets) != 1) + 1, [len(sets)]])
         ends = np.append(starts, len(shingles))
@@ -221,7 +220,7 @@ class Batches:
         hanging, parameters = self._hanging, self._parameters
         documents = self.documents[self.bounds[batch] : self.bounds[batch + 1]]
         first_set, end_set = int(self._set_bounds[batch]), int(self._set_bounds[batch + 1])
-        num_bands = self._band_files.num_bands
+        num_bands = self._band_keys.num_bands
         keys = np.empty((end_set - first_set, num_bands), np.uint64)
         self._keys.read(8 * num_bands * first_set, keys)
         groups = np.empty(keys.shape, np.int32)

@@ -23,6 +23,7 @@ def test_the_built_in_recipes_describe_themselves() -> None:
         ("filters={gopher_qualty: {min_words: 3}}", "did you mean 'filters.gopher_quality'"),
         ("dedup.threshold", "expected key=value"),
         ("dedup.threshold=7", "threshold=7.0"),
+        ("dedup={keep: quality, quality_signal: c4_num_sentence}", "did you mean 'c4_num_sentences'"),
         ("filters.gopher_quality.min_words=many", "filters.gopher_quality.min_words: .*integer.*found 'many'"),
         ("source.paths=[a.warc.gz]", "kind is documentation"),
         ("name.first=x", "unknown key 'name.first'"),
@@ -78,6 +79,7 @@ def test_the_digest_is_of_what_shapes_the_run() -> None:
     base = load_recipe("demo")
     assert load_recipe("demo", ["name=other", "description=nothing"]).digest() == base.digest()
     assert load_recipe("demo", ["dedup.threshold=0.79"]).digest() != base.digest()
+    assert load_recipe("demo", ["dedup.memory_bytes=1000000000"]).digest() == base.digest()
 
 
 def test_one_path_needs_no_list() -> None:

@@ -14,8 +14,7 @@ import pyarrow as pa
 import pytest
 from published_stages import doc_id, document_row, publish_stage, publish_tables
 
-from pipeline_lib.dedup.earlier import EarlierDocuments
-from pipeline_lib.dedup.engine import Decisions, find_duplicates
+from pipeline_lib.dedup.engine import Decisions, EarlierDocuments, find_duplicates
 from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.dedup.signatures import fingerprints, signatures_part
 from pipeline_lib.dedup.stage import dedup_part

@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline_lib.dedup.banding import Banding
-from pipeline_lib.dedup.candidates import candidate_components
+from pipeline_lib.dedup.candidates import BandKeys, candidate_components, keys_of
 
 without_deadline = settings(
     deadline=None,  # the first example compiles the kernels
@@ -57,3 +57,21 @@ def test_many_documents_in_many_runs_have_the_components_of_fewer(tmp_path, memo
         parents = np.minimum(parents, first[inverse.reshape(-1)])
     assert (found == parents[parents]).all()
     assert len(np.unique(found)) < num_documents - 40_000
+
+
+@pytest.mark.parametrize("held_bytes", [0, 5 << 20, 1 << 30])
+def test_keys_are_found_by_position_whether_they_are_in_memory_or_not(tmp_path, held_bytes):
+    banding = Banding(bands=3, rows=1)
+    signatures = np.random.default_rng(3).integers(0, 1 << 32, (400_000, 3), np.uint32)
+    expected = keys_of(signatures, banding)
+    positions = np.sort(np.random.default_rng(4).choice(len(signatures), 1000, replace=False))
+    with BandKeys(banding, tmp_path, lambda _: held_bytes) as stored:
+        for start, end in ((0, 7), (7, 250_000), (250_000, 250_000), (250_000, 400_000)):
+            stored.append(expected[:, start:end].copy(), np.ones(end - start, np.int32))
+        assert (stored.num_spilled_bytes == 0) == (held_bytes == 1 << 30)
+        assert stored.num_held_bytes <= max(held_bytes, 3 << 20)
+        for band in range(3):
+            assert (stored.keys(band, 6, 390_000) == expected[band, 6:390_000]).all()
+            assert (stored.pick(band, positions) == expected[band, positions]).all()
+            assert (np.concatenate([keys for _, keys in stored.chunks(band)]) == expected[band]).all()
+        assert len(stored.pick(0, positions[:0])) == 0

@@ -328,6 +328,6 @@ def test_a_full_disk_says_where(decide, page, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "pwrite", full)
-    pages = [page(number=number, text="one two three four five six") for number in range(3)]
+    pages = [page(number=number, text=f"one two three four five six {number}") for number in range(3)]  # to compare
     with pytest.raises(OSError, match=f"{tempfile.gettempdir()}.*No space left on device.*make room there"):
         decide({"part": pages}, DedupParameters())
