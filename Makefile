@@ -2,6 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RECIPE ?= demo
+# One process of tests for each core, up to four. The tests of a file stay together, since they share whole runs, and
+# files begin in the order of their names: those with whole runs are the longest, and come first. Nothing: one after
+# the other, as plain pytest does.
+PYTEST_ARGS ?= --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format golden slow chaos peers conformance bench block-model clean
@@ -12,8 +16,8 @@ help:  ## list the targets
 run: .venv/run.stamp  ## set up, then run the whole pipeline on the documentation of installed packages
 	$(BIN)/gristmill run $(RECIPE)
 
-test: .venv/dev.stamp  ## set up, then run all tests that take seconds
-	$(BIN)/python -m pytest -m "not slow and not peers"
+test: .venv/dev.stamp  ## set up, then run all tests that take seconds, on all cores (PYTEST_ARGS= for one after the other)
+	$(BIN)/python -m pytest -m "not slow and not peers" $(PYTEST_ARGS)
 
 check: .venv/dev.stamp  ## format, lint, types, import directions, spelling
 	$(BIN)/ruff format --check .
@@ -44,6 +48,9 @@ bench: .venv/dev.stamp .venv-peers/peers.stamp  ## speed beside the peers', in t
 	$(BIN)/python tests/benchmarks/bench_filters.py
 	$(BIN)/python tests/benchmarks/bench_what_if.py
 	$(BIN)/python tests/benchmarks/bench_extraction.py
+	$(BIN)/python tests/benchmarks/bench_decontamination.py
+	$(BIN)/python tests/benchmarks/bench_dedup_quality.py
+	$(BIN)/python tests/benchmarks/bench_dedup.py
 
 block-model: .venv-model/model.stamp  ## train the model that finds main text anew (needs ../shared/data)
 	.venv-model/bin/python tests/benchmarks/train_block_model.py

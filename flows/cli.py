@@ -16,6 +16,8 @@ import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.crawl_verbs import crawls
+from flows.decontaminate_verb import decontaminate
+from flows.dedup_verb import dedup
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
 from flows.index_verb import indexes
@@ -287,7 +289,7 @@ def generate(
     """Continue PROMPT with the model of RUN."""
     with clear_errors():
         from flows.generation import generate_text
-        from model.sampling import SamplingParameters
+        from model.parameters import SamplingParameters
 
         store = _store(store_url)
         found = find_run(store, run)
@@ -358,7 +360,7 @@ def ui_status(store_url: str) -> None:
             sys.exit(WORK_FAILED)
 
 
-for _verb in (indexes, crawls, extract, judge, train_classifier, train_perplexity):
+for _verb in (crawls, extract, judge, dedup, decontaminate, indexes, train_classifier, train_perplexity):
     main.add_command(_verb)
 
 

@@ -2,7 +2,8 @@
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,10 +23,10 @@ def code_digest(modules: Iterable[str]) -> str:
         module = waiting.pop()
         if module not in closure:
             closure.add(module)
-            waiting.extend(_imports(module))
+            waiting.extend(_read(module).imports)
     digest = hashlib.sha256()
     for module in sorted(closure):
-        digest.update(f"{module}\n{_module_digest(module)}\n".encode())
+        digest.update(f"{module}\n{_read(module).digest}\n".encode())
     return digest.hexdigest()
 
 
@@ -46,33 +47,28 @@ def _source(module: str) -> Path | None:
     return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Module:
+    imports: frozenset[str]  # our modules that it names
+    digest: str
+
+
 @cache
-def _tree(module: str) -> ast.Module:
+def _read(module: str) -> _Module:
+    # The tree is let go at once: a million nodes that stay would make every later garbage collection slow.
     source = _source(module)
     if source is None:
         raise ModuleNotFoundError(f"code_digest: {module} is no module")
-    return ast.parse(source.read_bytes(), filename=str(source))
-
-
-@cache
-def _imports(module: str) -> frozenset[str]:
+    tree = ast.parse(source.read_bytes(), filename=str(source))
     named: set[str] = set()
-    for node in ast.walk(_tree(module)):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             named.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             named.add(node.module)
             if node.module.split(".")[0] in _PACKAGES:
                 named.update(f"{node.module}.{alias.name}" for alias in node.names)
-    ours = {name for name in named if name.split(".")[0] in _PACKAGES}
-    return frozenset(name for name in ours if _source(name) is not None)
-
-
-@cache
-def _module_digest(module: str) -> str:
-    tree = _tree(module)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if (
                 isinstance(first, ast.Expr)
@@ -84,7 +80,18 @@ def _module_digest(module: str) -> str:
     for path in _data_files(module):
         digest.update(f"{path.name}\n".encode())
         digest.update(path.read_bytes())
-    return digest.hexdigest()
+    ours = {name for name in named if name.split(".")[0] in _PACKAGES}
+    return _Module(imports=frozenset(name for name in ours if _source(name) is not None), digest=digest.hexdigest())
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """A module and all statements in it, without looking into expressions, which are most of a tree."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting.extend(getattr(node, name, ()))
 
 
 def _data_files(module: str) -> list[Path]:

@@ -1,16 +1,15 @@
-"""From crawl to corpus: fetch, extract, judge, deduplicate, mask, materialise.
+"""From crawl to corpus: fetch, extract, judge, deduplicate, take out repeated lines, mask, materialise.
 
 Each step takes the stages before it by name, and gives them on with its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from flows.dedup_index import earlier_inputs
 from flows.recipe import Recipe, SourceParameters
 from flows.session import Session
 from flows.stage import Stage, run_stage, same_parts
-from model.scoring_stage import LikelihoodParameters, likelihood_part
 from pipeline_lib.corpus.stage import corpus_digest, corpus_part
 from pipeline_lib.crawl.documentation import documentation_identity, documentation_parts
 from pipeline_lib.crawl.documentation_stage import crawl_part
@@ -19,6 +18,17 @@ from pipeline_lib.crawl.index_query import IndexQuery
 from pipeline_lib.crawl.listing import SourceFile, list_crawl_files, list_sources, list_texts, sources_from_crawl
 from pipeline_lib.crawl.remote import Remote
 from pipeline_lib.crawl.select_stage import SelectParameters, select_part, select_parts, work_list_parts
+from pipeline_lib.decontaminate.evaluation_files import find_sets
+from pipeline_lib.decontaminate.figures import contamination_metrics
+from pipeline_lib.decontaminate.parameters import CommonParameters
+from pipeline_lib.decontaminate.stage import (
+    common_part,
+    decontaminate_part,
+    evaluation_items_identity,
+    evaluation_items_part,
+    items_part,
+    overlaps_part,
+)
 from pipeline_lib.dedup.signatures import signatures_part
 from pipeline_lib.dedup.stage import dedup_part
 from pipeline_lib.extract.opt_outs import check_opt_out_lists
@@ -29,8 +39,13 @@ from pipeline_lib.filters.rules import perplexity
 from pipeline_lib.filters.rules.perplexity import kind_of, model_digest
 from pipeline_lib.filters.stage import judge_part, signals_part
 from pipeline_lib.privacy.stage import privacy_part
+from pipeline_lib.repeated_lines.stage import COUNTS, REPEATED, count_part, lines_part, repeated_part
+from pipeline_lib.semantic.embedders import function_digest
+from pipeline_lib.semantic.embeddings_stage import embeddings_part
+from pipeline_lib.semantic.parameters import SemanticStageParameters
+from pipeline_lib.semantic.stage import semantic_part
 from pipeline_lib.survivors import TRAIL
-from storage.manifests import Part, PublishedStage
+from storage.manifests import Part, PartResult, PublishedStage
 
 Stages = Mapping[str, PublishedStage]
 
@@ -168,6 +183,9 @@ def score_with_model(session: Session, filters: FilterParameters, extracted: Pub
     model = filters.perplexity.model
     if model is None or "perplexity" not in filters.measured() or kind_of(model) != "export":
         return {}
+    # here, not above: it imports PyTorch, which most corpora do without
+    from model.scoring_stage import LikelihoodParameters, likelihood_part
+
     published = run_stage(
         session,
         Stage(
@@ -212,6 +230,159 @@ def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
         ),
     )
     return {**judged, "signatures": signatures, "dedup": deduplicated}
+
+
+def remove_semantic_duplicates(session: Session, recipe: Recipe, unique: Stages) -> Stages:
+    """What says the same in other words, by embeddings; only where the recipe asks for it."""
+    if not recipe.semantic.enabled:
+        return unique
+    parameters = recipe.semantic.embeddings()
+    work: Callable[..., PartResult] = embeddings_part
+    identity: dict[str, str] = {}
+    code: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = _COUNTING
+    if parameters.is_model:
+        # here, not above: it imports PyTorch, which most corpora do without
+        from model.embedding import embed_texts, export_digest
+
+        work = partial(embeddings_part, embed=partial(embed_texts, folder=parameters.embedding))
+        identity = {"model": export_digest(parameters.embedding)}
+        code, libraries = (embed_texts.__module__,), ("torch", "tokenizers", "pyarrow")
+    elif parameters.is_function:
+        identity = {"module": function_digest(parameters.embedding)}
+    embeddings = run_stage(
+        session,
+        Stage(
+            name="embeddings",
+            work=work,
+            parts=same_parts(unique["extract"]),
+            parameters=parameters,
+            identity=identity,
+            inputs=_trail(unique),
+            libraries=libraries,
+            code=code,
+            continues=_last_of_trail(unique),
+        ),
+    )
+    semantic = run_stage(
+        session,
+        Stage(
+            name="semantic",
+            work=semantic_part,
+            parts=[Part(name="all")],
+            parameters=SemanticStageParameters(semantic=recipe.semantic, dedup=recipe.dedup),
+            inputs={**_trail(unique), "signatures": unique["signatures"], "embeddings": embeddings},
+            libraries=_COUNTING,  # not torch: its products of small whole numbers are exact
+            continues="embeddings",
+        ),
+    )
+    return {**unique, "embeddings": embeddings, "semantic": semantic}
+
+
+def remove_repeated_lines(session: Session, recipe: Recipe, unique: Stages) -> Stages:
+    """Count lines or paragraphs part by part, add up over the whole corpus, take out part by part; if asked for."""
+    if not recipe.lines.enabled:
+        return unique
+    inputs, continues = _trail(unique), _last_of_trail(unique)
+    counts = run_stage(
+        session,
+        Stage(
+            name=COUNTS,
+            work=count_part,
+            parts=same_parts(unique["extract"]),
+            parameters=recipe.lines.units(),
+            inputs=inputs,
+            libraries=_COUNTING,
+            continues=continues,
+        ),
+    )
+    repeated = run_stage(
+        session,
+        Stage(
+            name=REPEATED,
+            work=repeated_part,
+            parts=[Part(name="all")],
+            parameters=recipe.lines,
+            inputs={**inputs, COUNTS: counts},
+            libraries=_COUNTING,
+            continues=COUNTS,
+        ),
+    )
+    removed = run_stage(
+        session,
+        Stage(
+            name="lines",
+            work=lines_part,
+            parts=same_parts(unique["extract"]),
+            parameters=recipe.lines,
+            inputs={**inputs, REPEATED: repeated},
+            libraries=_COUNTING,
+            continues=continues,
+        ),
+    )
+    return {**unique, COUNTS: counts, REPEATED: repeated, "lines": removed}
+
+
+def decontaminate(session: Session, recipe: Recipe, unique: Stages) -> Stages:
+    """Look for the items of evaluation sets in all documents; then decide, which costs seconds when a line moves.
+
+    Nothing where the recipe names no sets.
+    """
+    parameters = recipe.decontamination
+    if not parameters.is_on:
+        return unique
+    found = find_sets(parameters.evaluation_sets)
+    items = run_stage(
+        session,
+        Stage(
+            name="evaluation-items",
+            work=items_part,
+            parts=[evaluation_items_part(found)],
+            parameters=parameters.ngrams(),
+            identity=evaluation_items_identity(found),
+            libraries=_COUNTING,
+        ),
+    )
+    inputs = {**_trail(unique), "evaluation-items": items}
+    overlaps = run_stage(
+        session,
+        Stage(
+            name="overlaps",
+            work=overlaps_part,
+            parts=same_parts(unique["extract"]),
+            parameters=None,
+            inputs=inputs,
+            libraries=_COUNTING,
+            continues=_last_of_trail(unique),
+        ),
+    )
+    made: dict[str, PublishedStage] = {"evaluation-items": items, "overlaps": overlaps}
+    if parameters.ignore_common is not None:
+        made["common-ngrams"] = run_stage(
+            session,
+            Stage(
+                name="common-ngrams",
+                work=common_part,
+                parts=[Part(name="all")],
+                parameters=CommonParameters(ignore_common=parameters.ignore_common),
+                inputs=dict(made),
+                libraries=_COUNTING,
+            ),
+        )
+    made["decontaminate"] = run_stage(
+        session,
+        Stage(
+            name="decontaminate",
+            work=decontaminate_part,
+            parts=same_parts(unique["extract"]),
+            parameters=parameters.verdict(),
+            inputs={**inputs, **made},
+            libraries=_COUNTING,
+            continues="overlaps",
+        ),
+    )
+    session.run.metrics.update(contamination_metrics(items, made["decontaminate"]))
+    return {**unique, **made}
 
 
 def mask_private_data(session: Session, recipe: Recipe, unique: Stages) -> Stages:

@@ -6,7 +6,17 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.corpus import deduplicate, extract, fetch, judge, mask_private_data, materialise
+from flows.corpus import (
+    decontaminate,
+    deduplicate,
+    extract,
+    fetch,
+    judge,
+    mask_private_data,
+    materialise,
+    remove_repeated_lines,
+    remove_semantic_duplicates,
+)
 from flows.dedup_index import check_index, index_kept
 from flows.ending import wait_for_task_rows
 from flows.evaluation import evaluate
@@ -14,7 +24,7 @@ from flows.export import export
 from flows.recipe import Recipe
 from flows.report import write_report
 from flows.session import RunSettings, Session, open_session
-from flows.tokens import encode_and_shuffle, train_tokenizer
+from flows.tokens import check_for_items, encode_and_shuffle, train_tokenizer
 from flows.training import train
 
 
@@ -34,7 +44,10 @@ def turn_the_mill(recipe: Recipe, session: Session) -> None:
     documents = extract(session, recipe, sources)  # main text of every page that has one
     judged = judge(session, recipe, documents)  # signals of every document; the first rule it breaks
     unique = deduplicate(session, recipe, judged)  # copies and near copies, each verified against the one kept
-    masked = mask_private_data(session, recipe, unique)  # e-mail addresses, IP addresses
+    distinct = remove_semantic_duplicates(session, recipe, unique)  # the same in other words; off by default
+    unframed = remove_repeated_lines(session, recipe, distinct)  # lines that a site puts on many pages; off by default
+    clean = decontaminate(session, recipe, unframed)  # documents that hold items of evaluation sets; off by default
+    masked = mask_private_data(session, recipe, clean)  # e-mail addresses, IP addresses
     corpus = materialise(session, recipe, masked)  # decisions applied: Parquet, train and validation
     corpus = index_kept(session, recipe, corpus)  # for later runs, where the recipe names an index
     if recipe.goal == "corpus":
@@ -43,6 +56,7 @@ def turn_the_mill(recipe: Recipe, session: Session) -> None:
 
     tokenizer = train_tokenizer(session, recipe, corpus)  # SentencePiece BPE
     shards = encode_and_shuffle(session, recipe, tokenizer)  # Arrow IPC, shuffled over the whole corpus
+    shards = check_for_items(session, recipe, shards)  # the same items, in what a model will read
     if recipe.goal == "tokens":
         write_report(session, recipe, shards)
         return

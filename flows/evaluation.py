@@ -6,12 +6,14 @@ from flows.corpus import Stages
 from flows.recipe import Recipe
 from flows.session import Session
 from flows.stage import Stage, run_stage
-from model.evaluation.stage import evaluate_part
 from pipeline_lib.tokenizer.model import load_tokenizer
 from storage.manifests import Part
 
 
 def evaluate(session: Session, recipe: Recipe, checkpoint: Stages) -> Stages:
+    # here, not above: it imports PyTorch, which runs that end before a model do without
+    from model.evaluation.stage import evaluate_part
+
     with checkpoint["tokenizer"].local_file("model") as path:
         tokenizer = load_tokenizer(path)
     published = run_stage(

@@ -7,7 +7,6 @@ from flows.corpus import Stages
 from flows.recipe import Recipe
 from flows.session import Session
 from flows.stage import Stage, run_stage
-from model.export.stage import export_part
 from pipeline_lib.tokenizer.huggingface import tokenizer_config, tokenizer_json
 from storage.manifests import Part
 
@@ -16,6 +15,9 @@ _SCORES = ("val_bits_per_byte", "xz_bits_per_byte", "gzip_bits_per_byte")
 
 def export(session: Session, recipe: Recipe, scores: Stages) -> Stages:
     """A folder for Hugging Face transformers: weights, config, tokenizer, model card."""
+    # here, not above: it imports PyTorch, which runs that end before a model do without
+    from model.export.stage import export_part
+
     run = session.run
     with scores["tokenizer"].local_file("model") as path:
         tokenizer = path.read_bytes()

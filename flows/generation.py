@@ -1,7 +1,8 @@
 """A run's model put to work on a prompt."""
 
 from model.model_files import read_decoder, read_description
-from model.sampling import SamplingParameters, continue_tokens
+from model.parameters import SamplingParameters
+from model.sampling import continue_tokens
 from pipeline_lib.tokenizer.model import load_tokenizer
 from storage.manifests import open_stage
 from storage.runs import Run

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -21,20 +21,23 @@ from flows.settings import (
     read_settings_file,
     refuse_unknown,
 )
-from model.evaluation.stage import EvaluationParameters
-from model.export.stage import ExportParameters
-from model.training import TrainingParameters
+from model.evaluation.parameters import EvaluationParameters
+from model.export.parameters import ExportParameters
+from model.parameters import TrainingParameters
 from pipeline_lib.corpus.parameters import CorpusParameters
 from pipeline_lib.crawl.crawls import INDEX_SERVER
 from pipeline_lib.crawl.documentation import DocumentationParameters
 from pipeline_lib.crawl.fetching import FetchParameters
 from pipeline_lib.crawl.index_query import DATA_SERVER, CrawlSelection, IndexQuery, check_file_choice
 from pipeline_lib.crawl.work_list import WorkListParameters
+from pipeline_lib.decontaminate.parameters import DecontaminationParameters
 from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.extract.parameters import ExtractParameters
 from pipeline_lib.filters.parameters import FilterParameters
 from pipeline_lib.privacy.parameters import PrivacyParameters
+from pipeline_lib.repeated_lines.parameters import RepeatedLinesParameters
 from pipeline_lib.report.parameters import ReportParameters
+from pipeline_lib.semantic.parameters import SemanticParameters
 from pipeline_lib.tokenizer.parameters import TokenizerParameters
 from pipeline_lib.tokens.parameters import TokenParameters
 from storage.digests import value_digest
@@ -155,6 +158,9 @@ class Recipe(BaseModel):
     filters: FilterParameters = FilterParameters()
     dedup: DedupParameters = DedupParameters()
     dedup_index: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]*$")
+    semantic: SemanticParameters = SemanticParameters()
+    lines: RepeatedLinesParameters = RepeatedLinesParameters()
+    decontamination: DecontaminationParameters = DecontaminationParameters()
     privacy: PrivacyParameters = PrivacyParameters()
     corpus: CorpusParameters = CorpusParameters()
     tokenizer: TokenizerParameters = TokenizerParameters()
@@ -178,13 +184,20 @@ class Recipe(BaseModel):
 
     def digest(self) -> str:
         """SHA-256 of all that shapes the run: the recipe without its name and description, and without manners."""
-        content = self.model_dump(mode="json", exclude={"name", "description"})
-        shaping = {"fetch": shaping_parameters(self.fetch), "dedup": shaping_parameters(self.dedup)}
-        return value_digest({**content, **shaping})
+        return self._digest_without({"name", "description"})
 
     def rules_digest(self) -> str:
         """SHA-256 of what decides which documents of its sources a run keeps, and with which text."""
-        return value_digest({name: shaping_parameters(value) for name, value in self if name not in _NO_RULES})
+        return self._digest_without(_NO_RULES)
+
+    def _digest_without(self, keys: set[str]) -> str:
+        return value_digest(
+            {
+                name: shaping_parameters(value) if is_dataclass(value) else value
+                for name, value in self
+                if name not in keys
+            }
+        )
 
 
 def builtin_recipes() -> dict[str, str]:

@@ -7,6 +7,7 @@ from pipeline_lib.crawl.fetching import FetchParameters
 from pipeline_lib.crawl.listing import check_paths
 from pipeline_lib.crawl.remote import Remote
 from pipeline_lib.crawl.select_stage import resolved
+from pipeline_lib.decontaminate.evaluation_files import find_sets
 from pipeline_lib.extract.opt_outs import check_opt_out_lists
 from pipeline_lib.text_files.finding import find_files
 
@@ -26,6 +27,7 @@ def check_source(recipe: Recipe) -> Recipe:
         check_paths(remote, source.paths, base_url=source.base_url)
     if source.texts:
         find_files(source.texts)
+    find_sets(recipe.decontamination.evaluation_sets)
     check_opt_out_lists(recipe.extract.opt_outs)
     if source.kind != "commoncrawl":
         return recipe

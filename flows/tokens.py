@@ -4,6 +4,7 @@ from flows.corpus import Stages
 from flows.recipe import Recipe
 from flows.session import Session
 from flows.stage import Stage, run_stage, same_parts
+from pipeline_lib.decontaminate.shard_stage import contamination_part
 from pipeline_lib.tokenizer.stage import tokenizer_part
 from pipeline_lib.tokens.stage import encode_part, token_parts, tokens_part
 from storage.manifests import Part
@@ -53,3 +54,23 @@ def encode_and_shuffle(session: Session, recipe: Recipe, corpus: Stages) -> Stag
     )
     session.note("shards", shards)
     return {**corpus, "encode": encoded, "tokens": shards}
+
+
+def check_for_items(session: Session, recipe: Recipe, shards: Stages) -> Stages:
+    """Look through the shards, training and validation, for the items that decontamination looked for."""
+    if "decontaminate" not in shards:
+        return shards
+    names = ("tokens", "tokenizer", "evaluation-items", "common-ngrams")
+    published = run_stage(
+        session,
+        Stage(
+            name="contamination",
+            work=contamination_part,
+            parts=same_parts(shards["tokens"]),
+            parameters=recipe.decontamination.verdict(),
+            inputs={name: shards[name] for name in names if name in shards},
+            libraries=("sentencepiece", "numba", "numpy", "pyarrow"),
+            continues="tokens",
+        ),
+    )
+    return {**shards, "contamination": published}

@@ -1,21 +1,26 @@
 """Pretraining: token shards to a checkpoint."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from flows.corpus import Stages
 from flows.recipe import Recipe
 from flows.session import Session
 from flows.stage import Stage, run_stage
-from model.training import TrainingStep
-from model.training_stage import train_part
 from storage.manifests import Part
+
+if TYPE_CHECKING:
+    from model.training import TrainingStep
 
 
 def train(session: Session, recipe: Recipe, shards: Stages) -> Stages:
     """Train in this process, on all its cores, with a line of progress every step."""
+    # here, not above: it imports PyTorch, which runs that end before a model do without
+    from model.training_stage import train_part
+
     with session.progress.stage("training", recipe.training.steps) as progress:
 
-        def on_step(step: TrainingStep) -> None:
+        def on_step(step: "TrainingStep") -> None:
             session.check_stopping()
             progress.reach(step.step, f"loss {step.loss:.3f}  {step.tokens_per_second:,.0f} tokens/s")
 

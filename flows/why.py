@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from flows.recipe import Recipe
 from pipeline_lib.filters.conditions import Condition
 from pipeline_lib.filters.stage import read_signals
+from pipeline_lib.survivors import TRAIL
 from storage.manifests import MissingStage, PublishedStage, open_stage
 from storage.runs import Run, UnknownRun, load_run
 from storage.schemas import (
@@ -22,11 +23,13 @@ from storage.schemas import (
     DOCUMENTS,
     DUPLICATES,
     EDITS,
+    EVALUATION_MATCHES,
     REJECTED_RECORDS,
 )
 from storage.store import Store
 from storage.wrong_request import WrongRequest
 
+_MATCHES_SHOWN = 5
 _ABOUT_CAPTURES = ("request", "metadata", "warcinfo")  # records that belong to a capture and are none
 
 
@@ -84,11 +87,15 @@ def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
             lines.append("  judge      kept: no rule broken")
         duplicate = capture.get("duplicate")
         if duplicate:
-            lines.append(f"  dedup      dropped: {_duplicate_of(duplicate)}")
+            lines.append(f"  {duplicate['stage']:<10} dropped: {_duplicate_of(duplicate)}")
         elif capture.get("cluster_id"):
             lines.append(f"  dedup      kept, of cluster {capture['cluster_id']}")
         elif "split" in capture:
             lines.append("  dedup      kept: nothing like it")
+        if capture.get("repeated"):
+            repeated = capture["repeated"]
+            lines.append(f"  lines      dropped: {repeated['rule']} ({_number(repeated['value'])})")
+        lines += _contamination_lines(capture)
         if "split" in capture:
             lines.append(f"  corpus     {capture['split']}, {capture['part']}, row {capture['row']}")
         for rule in capture.get("rules", []):
@@ -107,7 +114,31 @@ def _duplicate_of(duplicate: Mapping[str, Any]) -> str:
     said = f"{duplicate['rule']} of {duplicate['kept_url'] or 'a document'} ({', '.join(kept)})"
     if duplicate["similarity"] is None:
         return said
-    return f"{said}, similarity {duplicate['similarity']:.3f}, the line is at {duplicate['threshold']:.3f}"
+    measure = "cosine" if duplicate["rule"] == "semantic_duplicate" else "similarity"
+    return f"{said}, {measure} {duplicate['similarity']:.3f}, the line is at {duplicate['threshold']:.3f}"
+
+
+def _contamination_lines(capture: Mapping[str, Any]) -> list[str]:
+    """What evaluation items the document holds, if it was asked."""
+    if not capture.get("evaluation_matches"):
+        return []
+    dropped = capture["contamination"]
+    lines = [
+        f"  evaluation dropped: {dropped['rule']}: {_number(dropped['value'])} of an item, the line is at "
+        f"{_number(dropped['threshold'])}"
+        if dropped
+        else "  evaluation kept, with some of an item"
+    ]
+    lines += [
+        f"    {match['set']}:{match['item']} ({match['fields']}): {match['matched']} of {match['of']} n-grams, "
+        f"{_one_line(match['excerpt'])!r}"
+        for match in capture["evaluation_matches"]
+    ]
+    return lines
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _conditions(run: Run) -> tuple[Condition, ...]:
@@ -149,20 +180,30 @@ def _fate(
     if "signals" in stages:
         found = read_signals(stages["signals"], part)
         (fate["signals"],) = found.filter(pc.equal(found["doc_id"], doc_id)).drop_columns("doc_id").to_pylist()
-        fate["edits"] += _edits(stages["signals"], "signals", part, doc_id)
     if "judge" in stages:
         fate["rules"] = _asked(conditions, fate["signals"], row)
         fate["decision"] = next(iter(_by_id(stages["judge"], "decisions", part, DECISIONS, doc_id)), None)
     if "dedup" in stages:
-        cluster = next(iter(_by_id(stages["dedup"], "clusters", part, CLUSTERS, doc_id)), None)
+        clusters = stages.get("semantic", stages["dedup"])  # the later one's clusters hold the earlier one's
+        cluster = next(iter(_by_id(clusters, "clusters", part, CLUSTERS, doc_id)), None)
         fate["cluster_id"] = cluster["cluster_id"] if cluster else None
-        duplicate = next(iter(_by_id(stages["dedup"], "duplicates", part, DUPLICATES, doc_id)), None)
-        if duplicate is not None:
-            is_here = duplicate["kept_run"] is None
-            duplicate["kept_url"] = _url_of(stages["extract"], duplicate["kept_id"]) if is_here else None
+        duplicate = None
+        for name in ("dedup", "semantic"):
+            found = _by_id(stages[name], "duplicates", part, DUPLICATES, doc_id) if name in stages else []
+            for duplicate in found:
+                is_here = duplicate["kept_run"] is None
+                kept_url = _url_of(stages["extract"], duplicate["kept_id"]) if is_here else None
+                duplicate.update(stage=name, kept_url=kept_url)
         fate["duplicate"] = duplicate
-    if "privacy" in stages:
-        fate["edits"] += _edits(stages["privacy"], "privacy", part, doc_id)
+    if "lines" in stages:
+        fate["repeated"] = next(iter(_by_id(stages["lines"], "decisions", part, DECISIONS, doc_id)), None)
+    if "decontaminate" in stages:
+        fate["contamination"] = next(iter(_by_id(stages["decontaminate"], "decisions", part, DECISIONS, doc_id)), None)
+        matches = _by_id(stages["decontaminate"], "matches", part, EVALUATION_MATCHES, doc_id)
+        fate["evaluation_matches"] = matches[:_MATCHES_SHOWN]
+    for name in TRAIL:
+        if name in stages:
+            fate["edits"] += _edits(stages[name], name, part, doc_id)
     for split in ("train", "validation"):
         if "corpus" in stages and stages["corpus"].has(split, part):
             ids = stages["corpus"].read(split, part, CORPUS, ["doc_id"])["doc_id"]

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal
 
 import torch
 import torch.utils.deterministic as determinism
 
-DeviceChoice = Literal["auto", "cpu", "cuda"]
-PrecisionChoice = Literal["auto", "bfloat16", "float32"]
+from model.parameters import DeviceChoice, PrecisionChoice
 
 
 class NoSuchDevice(ValueError):

@@ -6,7 +6,6 @@ nearest to the momentum. At equal tokens it learned far faster here than AdamW w
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -153,22 +152,6 @@ class Optimizer:
 def muon_momentum(step: int) -> float:
     progress = min(1.0, step / _MOMENTUM_STEPS)
     return _MOMENTUM_START + (_MOMENTUM_END - _MOMENTUM_START) * progress
-
-
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """Warm-up, stable, decay (Hu et al. 2024, MiniCPM, arXiv:2404.06395), the decay linear to 0 (Hägele et al. 2024,
-    arXiv:2405.18392)."""
-
-    steps: int
-    warmup_steps: int
-    decay_ratio: float
-
-    def factor(self, step: int) -> float:
-        """Factor on the learning rate of the step with `step` steps before it; above 0 for every step of the run."""
-        decay_steps = self.decay_ratio * self.steps
-        falling = (self.steps - step) / decay_steps if decay_steps > 0 else 1.0
-        return min(1.0, (step + 1) / max(1, self.warmup_steps), falling)
 
 
 def _grad(weight: Tensor) -> Tensor:

@@ -2,49 +2,15 @@
 
 # B batch, T time, V vocabulary
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from model.decoder import Decoder, KeyValueCache
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamplingParameters:
-    """How the next token is chosen.
-
-    Attributes:
-        max_new_tokens: where to stop if the model does not.
-        temperature: 0 takes the likeliest token every time; 1 draws as the model predicts.
-        top_k: draw among so many likeliest tokens only (Fan et al. 2018, arXiv:1805.04833); `None`: among all.
-        top_p: draw among the fewest tokens that have this share of the probability together (Holtzman et al. 2019,
-            arXiv:1904.09751); 1: among all.
-        seed: of the draw.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    max_new_tokens: int = 100
-    temperature: float = 0.8
-    top_k: int | None = None
-    top_p: float = 0.95
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be at least 1, found {self.max_new_tokens}")
-        if not 0 <= self.temperature < math.inf:
-            raise ValueError(f"temperature must be at least 0, found {self.temperature}")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, or null for all tokens, found {self.top_k}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be above 0 and at most 1, found {self.top_p}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, found {self.seed}")
+from model.parameters import SamplingParameters
 
 
 @dataclass(frozen=True, kw_only=True)

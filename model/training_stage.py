@@ -12,7 +12,8 @@ import torch
 from model.batches import Rows, TokenStream
 from model.devices import choose_device, choose_precision, precision_name
 from model.model_files import ModelDescription, write_description, write_weights
-from model.training import CheckpointPlace, TrainedDecoder, TrainingParameters, TrainingStep, train
+from model.parameters import TrainingParameters
+from model.training import CheckpointPlace, TrainedDecoder, TrainingStep, train
 from storage.accounts import Account
 from storage.digests import joined_digest, value_digest
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage

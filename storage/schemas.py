@@ -156,6 +156,30 @@ CLUSTERS = _schema(
     ],
 )
 
+# One row a line or paragraph that too many documents have, of those that a part has: `unit` as it is counted.
+REPEATED_UNITS = _schema(
+    "repeated_units",
+    1,
+    [
+        _field("unit", pa.uint64()),
+        _field("first", pa.uint64()),  # the turn of the document that has it first, of all parts
+        _field("documents", pa.int64()),
+    ],
+)
+
+# One row a repeated unit that is shown: those of the most documents, first.
+REPEATED_EXAMPLES = _schema(
+    "repeated_examples",
+    1,
+    [
+        _field("doc_id", pa.string()),  # the document that has it first
+        _field("host", pa.large_string()),
+        _field("text", pa.large_string()),  # as it stands there
+        _field("documents", pa.int64()),
+        _field("scope_documents", pa.int64()),  # of the host, or of the corpus
+    ],
+)
+
 # The corpus that leaves the house: final text, one file a part and split.
 CORPUS = _schema(
     "corpus",
@@ -172,6 +196,87 @@ DOCUMENT_SCORES = _schema(
         _field("num_bytes", pa.int64()),
         _field("num_tokens", pa.int64()),  # predicted ones: all but the first
         _field("nats", pa.float64()),
+    ],
+)
+
+# One row an item of an evaluation set, in the order of the sets and their files.
+EVALUATION_ITEMS = _schema(
+    "evaluation_items",
+    1,
+    [
+        _field("set", pa.string()),
+        _field("item", pa.large_string()),  # its id, or the number of its row
+        _field("num_words", pa.int64()),
+        _field("reason", pa.string(), nullable=True),  # why it is not looked for; null: it is
+        _field("text", pa.large_string()),
+    ],
+)
+
+# One row an item and a piece of its text that is looked for; items with the same piece share it. Ordered by piece.
+EVALUATION_PIECES = _schema(
+    "evaluation_pieces",
+    1,
+    [
+        _field("piece", pa.int32()),
+        _field("item", pa.int32()),  # row of EVALUATION_ITEMS
+        _field("fields", pa.string()),  # `+` between them
+    ],
+)
+
+# One row, an array in each column: the index of `pipeline_lib.kernels.item_ngrams`, to be memory-mapped.
+EVALUATION_INDEX = _schema(
+    "evaluation_index",
+    1,
+    [
+        _field(name, pa.large_list(pa.field("value", kind, nullable=False)))
+        for name, kind in (
+            ("text", pa.uint8()),
+            ("starts", pa.int64()),
+            ("ends", pa.int64()),
+            ("lengths", pa.int32()),
+            ("slots", pa.int32()),
+            ("hashes", pa.uint64()),
+            ("bits", pa.uint64()),
+            ("bit_starts", pa.int64()),
+            ("shifts", pa.uint64()),
+            ("gram_pieces", pa.int32()),  # for each n-gram in turn the pieces that have it
+            ("gram_bounds", pa.int64()),  # where each n-gram's begin
+        )
+    ],
+)
+
+# One row a place in a document where an n-gram of an item stands, in the order of the part.
+EVALUATION_HITS = _schema(
+    "evaluation_hits",
+    1,
+    [
+        _field("doc_id", pa.string()),
+        _field("word", pa.int64()),  # the number of its first word
+        _field("gram", pa.int64()),  # number of the n-gram in the index
+        _field("start", pa.int64()),  # in the bytes of the text
+        _field("end", pa.int64()),
+    ],
+)
+
+# One row an n-gram that too many documents have.
+COMMON_NGRAMS = _schema("common_ngrams", 1, [_field("gram", pa.int64()), _field("documents", pa.int64())])
+
+# One row a document and an item of which it has an n-gram or more; best first within a document.
+EVALUATION_MATCHES = _schema(
+    "evaluation_matches",
+    1,
+    [
+        _field("doc_id", pa.string()),
+        _field("set", pa.string()),
+        _field("item", pa.large_string()),
+        _field("fields", pa.string()),  # of the item: whose text the document has the largest share of
+        _field("matched", pa.int64()),  # n-grams of these fields that the document has
+        _field("of", pa.int64()),
+        _field("share", pa.float64()),
+        _field("longest", pa.int64()),  # n-grams of the longest passage in common
+        _field("start", pa.int64()),  # that passage, in the bytes of the text
+        _field("end", pa.int64()),
+        _field("excerpt", pa.large_string()),  # its beginning
     ],
 )
 
@@ -206,6 +311,12 @@ def index_schema(num_permutations: int, num_bands: int) -> pa.Schema:
 
 def _band_keys(num_bands: int) -> pa.Field:
     return _field("band_keys", pa.list_(pa.uint64(), num_bands))
+
+
+def embeddings_schema(dimensions: int) -> pa.Schema:
+    """Embeddings of length 1, float32 (dimensions,); all 0 where a document has none, and is like no other."""
+    vector = _field("embedding", pa.list_(pa.field("item", pa.float32(), nullable=False), dimensions))
+    return _schema("embeddings", 1, [_field("doc_id", pa.string()), vector])
 
 
 def encoded_schema(token_type: pa.DataType, metadata: dict[bytes, bytes]) -> pa.Schema:

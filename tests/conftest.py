@@ -14,6 +14,8 @@ SHARED_DATA = PROJECT.parent / "shared" / "data"
 # Before anything imports Prefect: tests report to nobody.
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+# Before anything imports PyTorch: threads that wait asleep, as in `gristmill run`; tests have neighbours on every core.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Before anything imports numba: a changed kernel must not meet old machine code.
 keep_compiled_kernels()
 # The first example of many a property compiles or loads something, and machines are busy: time is not what they test.
@@ -23,6 +25,11 @@ settings.load_profile("gristmill")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--renew", action="store_true", help="write golden texts anew instead of comparing them")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    # gzip writes the time into its header: as names of tests, such bytes differ from one process of tests to the next
+    return argname if isinstance(val, bytes) and val.startswith(b"\x1f\x8b") else None
 
 
 @pytest.fixture

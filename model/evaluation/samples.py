@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from model.decoder import Decoder
-from model.sampling import SamplingParameters, continue_tokens
+from model.parameters import SamplingParameters
+from model.sampling import continue_tokens
 from storage.token_shards import TokenizerIdentity
 
 

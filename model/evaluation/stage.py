@@ -7,26 +7,19 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model.devices import (
-    DeviceChoice,
-    PrecisionChoice,
-    choose_device,
-    choose_precision,
-    precision_name,
-    repeatable,
-)
+from model.devices import choose_device, choose_precision, precision_name, repeatable
 from model.evaluation.bits_per_byte import Nats, Tokens, bits_per_byte, confidence_interval, document_nats
 from model.evaluation.compression import gzip_bits_per_byte, xz_bits_per_byte
+from model.evaluation.parameters import EvaluationParameters
 from model.evaluation.samples import sample_texts
 from model.model_files import DamagedModel, ModelDescription, read_decoder, read_description
-from model.sampling import SamplingParameters
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
 from storage.schemas import CORPUS, DOCUMENT_SCORES
@@ -36,41 +29,6 @@ from storage.token_shards import TokenizerIdentity, open_token_shard
 
 class NothingToScore(ValueError):
     """No held-out text to evaluate on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationParameters:
-    """On what a model is evaluated.
-
-    Attributes:
-        max_bytes: of held-out text: documents from the first shard on, as many as fit, at least one.
-        prompts: beginnings that the model continues.
-        max_new_tokens, temperature, seed: of the continuations; the seed is the confidence interval's, too.
-        device, precision, num_threads: as in training.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    max_bytes: int = 1_000_000
-    prompts: tuple[str, ...] = ("This function returns", "The following example shows", "To install the package,")
-    max_new_tokens: int = 80
-    temperature: float = 0.8
-    seed: int = 0
-    device: DeviceChoice = "auto"
-    precision: PrecisionChoice = "auto"
-    num_threads: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.max_bytes < 1:
-            raise ValueError(f"max_bytes must be at least 1, found {self.max_bytes}")
-        if self.num_threads is not None and self.num_threads < 1:
-            raise ValueError(f"num_threads must be at least 1, or null for PyTorch's choice, found {self.num_threads}")
-        self.sampling()
-
-    def sampling(self) -> SamplingParameters:
-        return SamplingParameters(
-            max_new_tokens=self.max_new_tokens, temperature=self.temperature, seed=self.seed
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 from model.config import BadModelConfig, DecoderConfig
 from model.decoder import Decoder
 from model.model_files import DamagedModel, read_decoder, read_json
-from model.sampling import SamplingParameters
+from model.parameters import SamplingParameters
 from storage.token_shards import TokenizerIdentity
 
 MODEL_TYPE = "qwen3"

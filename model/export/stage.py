@@ -2,37 +2,21 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
 
 from model.export.huggingface import config_json, generation_config_json
 from model.export.model_card import model_card
+from model.export.parameters import ExportParameters
 from model.model_files import read_decoder, read_description, weight_tensors, write_weights
-from model.sampling import SamplingParameters
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
 
 FOLDER = "huggingface"
 _WRITTEN_HERE = ("model.safetensors", "config.json", "generation_config.json", "README.md")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportParameters:
-    """How a model is exported.
-
-    Attributes:
-        dtype: of the weights: float32 keeps every bit, bfloat16 halves the file.
-        sampling: what `generate` does with it by default; its seed has no place in the files.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    sampling: SamplingParameters = field(default_factory=SamplingParameters)
 
 
 def export_part(

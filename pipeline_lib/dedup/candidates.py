@@ -24,7 +24,6 @@ from pipeline_lib.kernels.shingles import Hashes, Values
 Members = npt.NDArray[np.bool_]
 
 _RUN_KEYS = 1 << 15  # their hash table fits in a second-level cache of 1 MB
-_BATCH_DOCUMENTS = 1 << 14  # whose keys are computed at a time
 _BLOCK_KEYS = 1 << 18  # of all bands
 BYTES_PER_KEY = 12  # while one band is looked at: the key and its position
 _BYTES_PER_PARENT = 5  # and whether it is a member
@@ -45,7 +44,7 @@ class BandKeys:
         """
         self.num_bands = banding.bands
         self.num_documents = 0
-        self._block_documents = max(1, _BLOCK_KEYS // banding.bands)
+        self.block_documents = 1 << max(0, (_BLOCK_KEYS // banding.bands).bit_length() - 1)
         self._counts = np.zeros((banding.bands, 1 << BUCKET_BITS), np.int64)
         self._blocks: dict[int, Hashes] = {}  # those in memory, in order, but for the last
         self._last = self._new_block()
@@ -68,25 +67,31 @@ class BandKeys:
         return self._file.num_bytes
 
     def append(self, keys: Hashes, num_shingles: SmallIndices) -> None:
-        """Add documents by their keys, uint64 (bands, N); those of documents without shingles mean nothing."""
+        """Add documents by their keys, uint64 (bands, N); those of documents without shingles mean nothing.
+
+        An array that makes a block is kept as it is, not copied: it belongs to this object from now on.
+        """
         count_buckets(keys, num_shingles, self._counts)
-        size = self._block_documents
+        size = self.block_documents
         start = 0
         while start < keys.shape[1]:
             at = self.num_documents % size
             end = min(keys.shape[1], start + size - at)
-            self._last[:, at : at + end - start] = keys[:, start:end]
+            is_block = keys.shape == self._last.shape and end - start == size
+            if not is_block:
+                self._last[:, at : at + end - start] = keys[:, start:end]
             self.num_documents += end - start
             start = end
             if self.num_documents % size == 0:
-                self._blocks[self.num_documents // size - 1] = self._last
+                self._blocks[self.num_documents // size - 1] = keys if is_block else self._last
                 written = self._make_room()
-                self._last = self._new_block() if written is None else written
+                if not is_block:
+                    self._last = self._new_block() if written is None else written
 
     def keys(self, band: int, start: int, end: int) -> Hashes:
         """Those of one band, of the documents from position `start` to before `end`."""
         keys = np.empty(end - start, np.uint64)
-        size = self._block_documents
+        size = self.block_documents
         at = start
         while at < end:
             until = min(end, at - at % size + size)
@@ -96,7 +101,7 @@ class BandKeys:
 
     def pick(self, band: int, positions: Indices) -> Hashes:
         """Those of one band, of some documents, ascending."""
-        cuts = np.flatnonzero(np.diff(positions // self._block_documents)) + 1
+        cuts = np.flatnonzero(np.diff(positions // self.block_documents)) + 1
         picked = [np.zeros(0, np.uint64)]
         for some in np.split(positions, cuts) if len(positions) else []:
             first = int(some[0])
@@ -105,7 +110,7 @@ class BandKeys:
 
     def chunks(self, band: int) -> Iterator[tuple[int, Hashes]]:
         """The keys of a band a piece at a time, and the position of the first of each piece."""
-        size = self._block_documents
+        size = self.block_documents
         for start in range(0, self.num_documents, size):
             block = self._held(start // size)
             end = min(start + size, self.num_documents)
@@ -113,15 +118,15 @@ class BandKeys:
 
     def _read(self, band: int, start: int, keys: Hashes) -> None:
         """Keys of one block."""
-        number, at = divmod(start, self._block_documents)
+        number, at = divmod(start, self.block_documents)
         block = self._held(number)
         if block is None:
-            self._file.read(8 * ((number * self.num_bands + band) * self._block_documents + at), keys)
+            self._file.read(8 * ((number * self.num_bands + band) * self.block_documents + at), keys)
         else:
             keys[:] = block[band, at : at + len(keys)]
 
     def _held(self, number: int) -> Hashes | None:
-        if number == self.num_documents // self._block_documents:
+        if number == self.num_documents // self.block_documents:
             return self._last
         return self._blocks.get(number)
 
@@ -134,7 +139,7 @@ class BandKeys:
         return written
 
     def _new_block(self) -> Hashes:
-        return np.empty((self.num_bands, self._block_documents), np.uint64)
+        return np.empty((self.num_bands, self.block_documents), np.uint64)
 
     def unite(self, members: Members, parents: SmallIndices, memory_bytes: int) -> None:
         """Unite all members that share a key, one band at a time.
@@ -177,7 +182,7 @@ def keys_of(signatures: Values, banding: Banding) -> Hashes:
 
 
 def candidate_components(
-    batches: Iterable[Values], banding: Banding, *, scratch: Path, memory_bytes: int = 1 << 31
+    batches: Iterable[Values], banding: Banding, *, scratch: Path, memory_bytes: int = 7 << 29
 ) -> SmallIndices:
     """The component of each document, int32 (N,): its smallest position. Who shares a band is in one component.
 
@@ -194,9 +199,12 @@ def candidate_components(
 
     with BandKeys(banding, scratch, left) as stored:
         for batch in batches:
-            for start in range(0, len(batch), _BATCH_DOCUMENTS):
-                signatures = batch[start : start + _BATCH_DOCUMENTS]
+            start = 0
+            while start < len(batch):
+                room = stored.block_documents - stored.num_documents % stored.block_documents
+                signatures = batch[start : start + room]
                 stored.append(keys_of(signatures, banding), np.ones(len(signatures), np.int32))
+                start += room
         parents = np.arange(stored.num_documents, dtype=np.int32)
         stored.unite(np.ones(stored.num_documents, bool), parents, memory_bytes - _BYTES_PER_PARENT * len(parents))
     roots(parents)

@@ -8,10 +8,12 @@ import pyarrow.compute as pc
 
 from pipeline_lib.dedup.parameters import SignatureParameters
 from pipeline_lib.kernels.arrow import string_buffers
+from pipeline_lib.kernels.bands import SmallIndices
 from pipeline_lib.kernels.canonical_urls import canonical_url_hashes
 from pipeline_lib.kernels.fold_tables import fold_tables
-from pipeline_lib.kernels.shingles import Hashes, fingerprint, permutations
+from pipeline_lib.kernels.shingles import Hashes, Values, fingerprint, permutations
 from pipeline_lib.survivors import read_survivors, trail_of
+from pipeline_lib.torch_devices import use_gpu
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
 from storage.schemas import fingerprints_schema
@@ -26,14 +28,7 @@ def fingerprints(documents: pa.Table, parameters: SignatureParameters) -> pa.Tab
     Args:
         documents: doc_id, url, fetched_at, text.
     """
-    data, offsets = string_buffers(documents["text"])
-    factors, summands = permutations(parameters.num_permutations, parameters.seed)
-    signatures = np.empty((documents.num_rows, parameters.num_permutations), np.uint32)
-    num_shingles = np.empty(documents.num_rows, np.int32)
-    text_hashes = np.empty((documents.num_rows, 2), np.uint64)
-    fingerprint(
-        data, offsets, parameters.ngram, factors, summands, fold_tables(), signatures, num_shingles, text_hashes
-    )
+    signatures, num_shingles, text_hashes = _sign(documents["text"], parameters)
     return pa.table(
         {
             "doc_id": documents["doc_id"],
@@ -48,6 +43,24 @@ def fingerprints(documents: pa.Table, parameters: SignatureParameters) -> pa.Tab
         },
         schema=fingerprints_schema(parameters.num_permutations),
     )
+
+
+def _sign(texts: pa.ChunkedArray, parameters: SignatureParameters) -> tuple[Values, SmallIndices, Hashes]:
+    data, offsets = string_buffers(texts)
+    factors, summands = permutations(parameters.num_permutations, parameters.seed)
+    if use_gpu(parameters.device):
+        import torch  # takes a second to load
+
+        from pipeline_lib.dedup.device_signatures import fingerprint_on_device
+
+        return fingerprint_on_device(data, offsets, parameters.ngram, factors, summands, torch.device("cuda"))
+    signatures = np.empty((len(texts), parameters.num_permutations), np.uint32)
+    num_shingles = np.empty(len(texts), np.int32)
+    text_hashes = np.empty((len(texts), 2), np.uint64)
+    fingerprint(
+        data, offsets, parameters.ngram, factors, summands, fold_tables(), signatures, num_shingles, text_hashes
+    )
+    return signatures, num_shingles, text_hashes
 
 
 def _binary(hashes: Hashes) -> pa.Array:

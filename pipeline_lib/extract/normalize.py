@@ -41,7 +41,9 @@ def _kind_table() -> npt.NDArray[np.uint8]:
     """The kinds of each code point, as bits."""
     table = np.zeros(0x110000, np.uint8)
     table[0x80:] |= _BEYOND_ASCII
-    everything = "".join(map(chr, range(0x110000)))
+    # Beyond the first plane, the patterns name only the last two of each: a million fewer to try at every start.
+    ends = [plane * 0x10000 + end for plane in range(1, 17) for end in (0xFFFE, 0xFFFF)]
+    everything = "".join(map(chr, [*range(0x10000), *ends]))
     for pattern, kind in ((_LINE_ENDS, _LINE_END), (_SPACES, _SPACE), (_UNWANTED, _NO_TEXT)):
         table[[ord(found[0]) for found in pattern.finditer(everything)]] |= kind
     table[0x2581] |= _METASPACE

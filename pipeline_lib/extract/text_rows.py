@@ -3,10 +3,8 @@
 Unlike `pipeline_lib.text_files`, which refuses a file with a wrong row, this counts the row and reads on.
 """
 
-import math
 import tempfile
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime
 from typing import Any, BinaryIO, cast
 
 import orjson
@@ -18,16 +16,15 @@ from pipeline_lib.extract.candidates import Candidate, Item
 from pipeline_lib.extract.page_frames import Page
 from pipeline_lib.extract.parameters import ExtractParameters
 from pipeline_lib.text_files.batches import no_text_column
+from pipeline_lib.text_files.times import TIME_COLUMNS, utc_time
 
 _URL_COLUMNS = ("url",)
-_DATE_COLUMNS = ("fetched_at", "date", "timestamp", "crawl_date", "created", "published_at")
 _TITLE_COLUMNS = ("title",)
 _ROWS_AT_ONCE = 128  # long texts may stand together
 _COPY_BYTES = 1 << 20
 _PARQUET = b"PAR1"
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_MILLISECONDS_FROM = 1e11  # a number of seconds like this is in the year 5138
 
 Row = Mapping[str, Any]
 
@@ -90,7 +87,7 @@ def _item(row: Row, number: int, source: Row, parameters: ExtractParameters) -> 
         length=1,
         record_type="text",
         url=None if url is None else url.encode(errors="replace").decode(),
-        fetched_at=next((found for name in _DATE_COLUMNS if (found := _time(row.get(name))) is not None), None),
+        fetched_at=next((found for name in TIME_COLUMNS if (found := utc_time(row.get(name))) is not None), None),
         mime="text/plain",
         reason=reason,
     )
@@ -106,22 +103,6 @@ def _rejected(source: Row, number: int, reason: str) -> Item:
         warc_path=source["warc_path"], offset=number, length=0, record_type="unknown", url=None, reason=reason
     )
     return candidate, None
-
-
-def _time(value: Any) -> datetime | None:
-    """A time as UTC, from what columns hold: times, dates, ISO 8601 text, seconds or milliseconds since 1970."""
-    try:
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value.strip())
-        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            value = datetime.fromtimestamp(value / 1000 if abs(value) > _MILLISECONDS_FROM else value, UTC)
-        elif isinstance(value, date) and not isinstance(value, datetime):
-            value = datetime(value.year, value.month, value.day)
-        if not isinstance(value, datetime):
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def _peeked(stream: BinaryIO, size: int) -> bytes:
@@ -229,7 +210,7 @@ def _parquet_rows(head: bytes, stream: BinaryIO, source: Row, parameters: Extrac
             raise _Damaged from error
         if parameters.text_field not in names:
             raise no_text_column(source["warc_path"], parameters.text_field, names)
-        wanted = (parameters.text_field, *_URL_COLUMNS, *_DATE_COLUMNS, *_TITLE_COLUMNS)
+        wanted = (parameters.text_field, *_URL_COLUMNS, *TIME_COLUMNS, *_TITLE_COLUMNS)
         columns = [name for name in dict.fromkeys(wanted) if name in names]
         batches = parquet.iter_batches(_ROWS_AT_ONCE, columns=columns, use_threads=False)
         while True:

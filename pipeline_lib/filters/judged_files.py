@@ -4,9 +4,7 @@ One Parquet a file, and a summary of what was kept and what each rule rejected; 
 """
 
 import json
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline_lib.filters.conditions import Signals
 from pipeline_lib.text_files.batches import TextBatch
+from pipeline_lib.text_files.in_order import results_in_order
 from pipeline_lib.text_files.opening import content_digest
 from pipeline_lib.text_files.output_names import file_name, output_names
 from pipeline_lib.text_files.reading import BATCH_BYTES, check_file, read_batches
@@ -148,7 +147,7 @@ def judge_files(
             batches = read_batches(
                 file, text_field=text_field, id_field=id_field, extra=extra, batch_bytes=batch_bytes, digest=digest
             )
-            results = _in_order(batches, judge_batch, workers)
+            results = results_in_order(batches, judge_batch, workers)
             # closed from the right: no thread judges on when the writer is gone
             with closing(batches), _Writer(folder / output, with_text) as writer, closing(results):
                 for batch, result in results:
@@ -158,27 +157,6 @@ def judge_files(
         summary = JudgeSummary(files=tuple(judged), rules_digest=rules_digest)
         (folder / SUMMARY).write_text(json.dumps(summary.as_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
     return summary
-
-
-def _in_order(
-    batches: Iterator[TextBatch], judge_batch: Callable[[TextBatch], JudgedBatch], workers: int
-) -> Generator[tuple[TextBatch, JudgedBatch], None, None]:
-    """Each batch with its result. At most one batch more than there are workers is waiting or being judged."""
-    pending: deque[tuple[TextBatch, Future[JudgedBatch]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="judge") as pool:
-        try:
-            for batch in batches:
-                pending.append((batch, pool.submit(judge_batch, batch)))
-                del batch
-                if len(pending) > workers:
-                    done, future = pending.popleft()
-                    yield done, future.result()
-                    del done, future
-            while pending:
-                done, future = pending.popleft()
-                yield done, future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Writer:

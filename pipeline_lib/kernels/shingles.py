@@ -12,6 +12,8 @@ two of a million different shingles agree with odds of 1 in 30 million, two of 1
 A change of what is hashed, or of `utf8.mix`, changes the values that stores hold.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -73,35 +75,49 @@ def fingerprint(
         num_shingles: int32 (N,): overwritten with the number of shingles, repeats counted.
         text_hashes: uint64 (N, 2): overwritten with 128 bits of the words with their digits; both 0 without a word.
     """
-    leading_power = _power(ngram)
-    ring = np.zeros(ngram, np.uint64)
-    words, text_words = np.empty(_BATCH, np.uint64), np.empty((_BATCH, 2), np.uint64)
+    reader = _reader(ngram)
     batch = np.empty(_BATCH, np.uint32)
     for i in range(offsets.shape[0] - 1):
         position, end = offsets[i], offsets[i + 1]
         signature = signatures[i]
         signature[:] = np.uint32(EMPTY_VALUE)
-        ring[:] = np.uint64(0)
-        rolled, high, low = np.uint64(0), np.uint64(0), np.uint64(0)
-        total, at = 0, 0
+        _begin(reader)
         while position < end:
-            position, num_words = _read_words(data, position, end, tables, words, text_words)
-            filled = 0
-            for j in range(num_words):
-                word = words[j]
-                high = (((high << _SHIFT_23) | (high >> _SHIFT_41)) ^ text_words[j, 0]) * _HIGH
-                low = (low + text_words[j, 1]) * _CHARACTER
-                rolled = rolled * _WORD + word - ring[at] * leading_power
-                ring[at] = word
-                at = at + 1 if at + 1 < ngram else 0
-                total += 1
-                if total >= ngram:
-                    batch[filled] = np.uint32(mix(rolled) >> _SHIFT_32)
-                    filled += 1
+            position, filled = _read_shingles(data, position, end, tables, reader, _SHIFT_32, batch)
             _lower(signature, batch, filled, factors, summands)
-        num_shingles[i] = max(0, total - ngram + 1)
-        text_hashes[i, 0] = mix(high) if total else np.uint64(0)
-        text_hashes[i, 1] = mix(low) if total else np.uint64(0)
+        num_shingles[i] = _finish(reader, text_hashes[i])
+
+
+@njit(nogil=True, cache=True)
+def shingle_values(
+    data: Bytes,
+    offsets: Offsets,
+    ngram: int,
+    tables: FoldTables,
+    values: Values,
+    ends: Offsets,
+    text_hashes: Hashes,
+) -> None:
+    """What signatures are made of, for those who make them elsewhere: the upper 32 bits of all shingle hashes.
+
+    Args:
+        data, offsets: the texts, N of them.
+        ngram: words a shingle.
+        values: uint32, with room for a shingle every two bytes of text, each text's bytes rounded up: overwritten with
+            the shingles of one text after another, repeats and all.
+        ends: int64 (N,): overwritten with where in `values` the shingles of each text end.
+        text_hashes: uint64 (N, 2): overwritten as by `fingerprint`.
+    """
+    reader = _reader(ngram)
+    written = 0
+    for i in range(offsets.shape[0] - 1):
+        position, end = offsets[i], offsets[i + 1]
+        _begin(reader)
+        while position < end:
+            position, filled = _read_shingles(data, position, end, tables, reader, _SHIFT_32, values[written:])
+            written += filled
+        ends[i] = written
+        _finish(reader, text_hashes[i])
 
 
 @njit(nogil=True, cache=True)
@@ -127,33 +143,114 @@ def shingle_sets(
         sizes: int64 (R,): overwritten with the size of each set; -1 where the text has another number of shingles.
         shingles: uint64: the sets; the places beyond a set's size hold leftovers.
     """
-    leading_power = _power(ngram)
-    ring = np.zeros(ngram, np.uint64)
-    words, text_words = np.empty(_BATCH, np.uint64), np.empty((_BATCH, 2), np.uint64)
+    reader = _reader(ngram)
+    batch = np.empty(_BATCH, np.uint64)
     spare = np.empty(num_shingles.max() if num_shingles.shape[0] else 0, np.uint64)
     counts = np.empty((1 << _MAX_BUCKET_BITS) + 1, np.int32)
     for i in range(rows.shape[0]):
         position, end = offsets[rows[i]], offsets[rows[i] + 1]
-        ring[:] = np.uint64(0)
-        rolled = np.uint64(0)
-        total, at = 0, 0
-        room = num_shingles[i]
+        room, total = num_shingles[i], 0
+        _begin(reader)
         while position < end:
-            position, num_words = _read_words(data, position, end, tables, words, text_words)
-            for j in range(num_words):
-                word = words[j]
-                rolled = rolled * _WORD + word - ring[at] * leading_power
-                ring[at] = word
-                at = at + 1 if at + 1 < ngram else 0
-                total += 1
-                if ngram <= total < ngram + room:
-                    shingles[starts[i] + total - ngram] = mix(rolled)
-        same = max(0, total - ngram + 1) == room
-        sizes[i] = _sort_distinct(shingles[starts[i] : starts[i] + room], spare, counts) if same else -1
+            position, filled = _read_shingles(data, position, end, tables, reader, np.uint64(0), batch)
+            for j in range(min(filled, room - total)):
+                shingles[starts[i] + total + j] = batch[j]
+            total += filled
+        sizes[i] = _sort_distinct(shingles[starts[i] : starts[i] + room], spare, counts) if total == room else -1
+
+
+class _Reader(NamedTuple):
+    """A text while its shingles are read.
+
+    Attributes:
+        ring: uint64 (ngram,): the last words.
+        hashes: uint64 (3,): of the words in the ring, and the two halves of the hash of all words.
+        counts: int64 (2,): words so far, and the place in the ring of the next.
+        leading_power: uint64 (1,): the factor of the word that leaves the ring.
+        words, text_words: room for a batch.
+    """
+
+    ring: Hashes
+    hashes: Hashes
+    counts: npt.NDArray[np.int64]
+    leading_power: Hashes
+    words: Hashes
+    text_words: Hashes
 
 
 @njit(nogil=True, cache=True)
-def _read_words(
+def _reader(ngram: int) -> _Reader:
+    leading_power = np.ones(1, np.uint64)
+    for _ in range(ngram):
+        leading_power[0] *= _WORD
+    return _Reader(
+        np.zeros(ngram, np.uint64),
+        np.zeros(3, np.uint64),
+        np.zeros(2, np.int64),
+        leading_power,
+        np.empty(_BATCH, np.uint64),
+        np.empty((_BATCH, 2), np.uint64),
+    )
+
+
+@njit(nogil=True, cache=True)
+def _begin(reader: _Reader) -> None:
+    """Forget the text before."""
+    reader.ring[:] = np.uint64(0)
+    reader.hashes[:] = np.uint64(0)
+    reader.counts[:] = 0
+
+
+@njit(nogil=True, cache=True)
+def _read_shingles(
+    data: Bytes,
+    position: int,
+    end: int,
+    tables: FoldTables,
+    reader: _Reader,
+    shift: np.uint64,
+    shingles: Hashes | Values,
+) -> tuple[int, int]:
+    """Where to go on in the text data[:end], and how many shingle hashes were read: at most _BATCH.
+
+    Args:
+        shingles: overwritten with the hashes, shifted to the right; an array of 32 bits takes the lower ones.
+    """
+    position, num_words = read_words(data, position, end, tables, reader.words, reader.text_words)
+    ring, words, text_words = reader.ring, reader.words, reader.text_words
+    rolled, high, low = reader.hashes
+    total, at = reader.counts
+    leading_power = reader.leading_power[0]
+    ngram = ring.shape[0]
+    filled = 0
+    for j in range(num_words):
+        word = words[j]
+        high = (((high << _SHIFT_23) | (high >> _SHIFT_41)) ^ text_words[j, 0]) * _HIGH
+        low = (low + text_words[j, 1]) * _CHARACTER
+        rolled = rolled * _WORD + word - ring[at] * leading_power
+        ring[at] = word
+        at = at + 1 if at + 1 < ngram else 0
+        total += 1
+        if total >= ngram:
+            shingles[filled] = mix(rolled) >> shift
+            filled += 1
+    reader.hashes[0], reader.hashes[1], reader.hashes[2] = rolled, high, low
+    reader.counts[0], reader.counts[1] = total, at
+    return position, filled
+
+
+@njit(nogil=True, cache=True)
+def _finish(reader: _Reader, text_hash: Hashes) -> int:
+    """Write the hash of the whole text; returns how many shingles it had, repeats counted."""
+    total: int = reader.counts[0]
+    text_hash[0] = mix(reader.hashes[1]) if total else np.uint64(0)
+    text_hash[1] = mix(reader.hashes[2]) if total else np.uint64(0)
+    ngram: int = reader.ring.shape[0]
+    return max(0, total - ngram + 1)
+
+
+@njit(nogil=True, cache=True)
+def read_words(
     data: Bytes, position: int, end: int, tables: FoldTables, words: Hashes, text_words: Hashes
 ) -> tuple[int, int]:
     """Hashes of the next words of data[position:end], as many as there is room for.
@@ -230,15 +327,6 @@ def _code_point(data: Bytes, position: int, end: int) -> tuple[int, int]:
             return 0, 1
         code = (code << 6) | (byte & 0x3F)
     return (code, length) if code < 0x110000 else (0, 1)
-
-
-@njit(nogil=True, cache=True)
-def _power(ngram: int) -> np.uint64:
-    """The factor of the word that leaves an n-gram."""
-    result = np.uint64(1)
-    for _ in range(ngram):
-        result *= _WORD
-    return result
 
 
 @njit(nogil=True, cache=True)

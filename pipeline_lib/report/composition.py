@@ -12,6 +12,7 @@ from pipeline_lib.report.blocks import Block, Cell, Column, Figure, Figures, Row
 from pipeline_lib.report.excerpts import one_line
 from pipeline_lib.report.quantities import count, share, size, unit_of
 from pipeline_lib.report.readings import group, number
+from pipeline_lib.survivors import TRAIL
 from storage.manifests import Manifest, PublishedStage
 from storage.schemas import EDITS
 
@@ -105,7 +106,7 @@ def corpus_section(
 def edits_table(stages: Mapping[str, PublishedStage]) -> Table | None:
     """What was cut out of or masked in texts, by rule; None where no stage edits."""
     rows = []
-    editing = [name for name in ("signals", "privacy") if name in stages]
+    editing = [name for name in TRAIL if name in stages and stages[name].manifest.files("edits")]
     for name in editing:
         edits, removed, added = Counter[str](), Counter[str](), Counter[str]()
         documents: Counter[str] = Counter()

@@ -70,7 +70,11 @@ def read_extracted(
 
     The privacy stage masks what stays; what was dropped, and is shown as an example, it has never seen.
     """
-    recorded = inputs["privacy"].manifest.parameters if "privacy" in inputs else {}
     documents = read_drawn(inputs["extract"], "documents", DOCUMENTS, columns, wanted)
-    masks = mask_addresses(documents, TypeAdapter(PrivacyParameters).validate_python(recorded))
-    return apply_edits(documents, masks)
+    return apply_edits(documents, mask_addresses(documents, recorded_privacy(inputs)))
+
+
+def recorded_privacy(inputs: Mapping[str, PublishedStage]) -> PrivacyParameters:
+    """How the corpus was masked; the defaults where it was not."""
+    recorded = inputs["privacy"].manifest.parameters if "privacy" in inputs else {}
+    return TypeAdapter(PrivacyParameters).validate_python(recorded)

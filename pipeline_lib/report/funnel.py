@@ -19,18 +19,26 @@ STAGES = (
     "judge",
     "signatures",
     "dedup",
+    "line-counts",
+    "repeated-lines",
+    "lines",
+    "evaluation-items",
+    "overlaps",
+    "common-ngrams",
+    "decontaminate",
     "privacy",
     "corpus",
     "index",
     "tokenizer",
     "encode",
     "tokens",
+    "contamination",
     "train",
     "evaluate",
     "export",
 )
 # Stages that decide which documents are in the corpus; the others measure, or use it.
-_DECIDING = ("extract", "judge", "dedup", "corpus")
+_DECIDING = ("extract", "judge", "dedup", "lines", "decontaminate", "corpus")
 _MAX_BARS = 24
 _MINUS = "\u2212"
 

@@ -6,6 +6,7 @@ from typing import Any
 from pipeline_lib.report.blocks import Block, Cell, Column, Row, Section, Table, Tile
 from pipeline_lib.report.clusters import count_duplicates, duplicate_pairs, duplicates_section
 from pipeline_lib.report.composition import compose, corpus_section, edits_table
+from pipeline_lib.report.contamination import contamination_section, find_contamination
 from pipeline_lib.report.excerpts import one_line
 from pipeline_lib.report.funnel import funnel_section
 from pipeline_lib.report.learning import read_log, training_section
@@ -14,6 +15,7 @@ from pipeline_lib.report.parameters import ReportParameters
 from pipeline_lib.report.provenance import provenance_section, timings_section
 from pipeline_lib.report.quantities import count, share, size
 from pipeline_lib.report.readings import reading
+from pipeline_lib.report.repeated import count_removed, repeated_section, shown_units
 from pipeline_lib.report.rules import distribution_figures, rules_table
 from pipeline_lib.report.samples import dropped_rows, dropped_samples, kept_rows, kept_samples, rejected_rows
 from pipeline_lib.report.scores import evaluation_section, scores_of
@@ -123,6 +125,18 @@ def _duplicates(inputs: Stages, parameters: ReportParameters, facts: Mapping[str
     return [duplicates_section(count_duplicates(inputs["dedup"]), pairs, parameters.excerpt_chars, runs)]
 
 
+def _repeated(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, Any]) -> list[Section]:
+    if "lines" not in inputs or "repeated-lines" not in inputs:
+        return []
+    return [repeated_section(count_removed(inputs["lines"]), shown_units(inputs))]
+
+
+def _contamination(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, Any]) -> list[Section]:
+    if "decontaminate" not in inputs or "extract" not in inputs:
+        return []
+    return [contamination_section(find_contamination(inputs))]
+
+
 def _extraction(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, Any]) -> list[Section]:
     rows = rejected_rows(inputs, per_reason=parameters.samples_per_rule, seed=parameters.seed)
     if not rows:
@@ -192,6 +206,8 @@ _SECTIONS: tuple[Callable[[Stages, ReportParameters, Mapping[str, Any]], list[Se
     _extraction,
     _rules,
     _duplicates,
+    _repeated,
+    _contamination,
     _corpus,
     _tokenizer,
     _training,

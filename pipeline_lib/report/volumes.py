@@ -12,7 +12,12 @@ from pipeline_lib.report.readings import number
 from storage.manifests import PublishedStage
 from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, REJECTED_RECORDS, SOURCES
 
-_DROPPING = {"judge": ("decisions", DECISIONS), "dedup": ("duplicates", DUPLICATES)}
+_DROPPING = {
+    "judge": ("decisions", DECISIONS),
+    "dedup": ("duplicates", DUPLICATES),
+    "lines": ("decisions", DECISIONS),
+    "decontaminate": ("decisions", DECISIONS),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +66,9 @@ def measure_volumes(inputs: Mapping[str, PublishedStage]) -> dict[str, Volume]:
         bytes_in=warc_bytes + sum(rejected.values()), bytes_out=text_bytes, dropped=dict(rejected)
     )
     for name, counted in dropped.items():
-        left = text_bytes - sum(counted.values())
-        volumes[name] = Volume(bytes_in=text_bytes, bytes_out=left, dropped=dict(counted))
+        edited = round(sum(number(each.metrics, "bytes_removed") or 0 for each in inputs[name].manifest.parts))
+        left = text_bytes - sum(counted.values()) - edited
+        volumes[name] = Volume(bytes_in=text_bytes, bytes_out=left, dropped=dict(counted), edited=edited)
         text_bytes = left
     corpus_bytes = _corpus_bytes(inputs["corpus"]) if "corpus" in inputs else None
     if corpus_bytes is not None:

@@ -13,12 +13,17 @@ _LINE_SUFFIXES = (".jsonl", ".ndjson", ".json")
 SUFFIXES = (*_LINE_SUFFIXES, *(f"{name}{by}" for name in _LINE_SUFFIXES for by in (".gz", ".zst")), ".parquet")
 
 
+# A folder that `gristmill extract` or `gristmill dedup` wrote has these beside its documents.
+_SUMMARY, _REJECTED, _DECISIONS = "/summary.json", "/rejected", "/decisions"
+
+
 def find_files(patterns: Sequence[str], suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
     """The files that `patterns` stand for, in the order of the patterns, sorted within each, none twice.
 
     Args:
         patterns: local files, globs or folders (their files with a name that ends in one of `suffixes`, however
-            deep), or fsspec URLs of any of these. A local file whose name has a `*`, `?` or `[` may be named as it is.
+            deep; of the output of another command its documents, and no tables of what was left out), or fsspec URLs of
+            any of these. A local file whose name has a `*`, `?` or `[` may be named as it is.
 
     Returns:
         absolute local paths, and URLs.
@@ -71,7 +76,10 @@ def _expand_url(pattern: str, suffixes: tuple[str, ...]) -> list[str]:
 
 
 def _of_folder(pattern: str, files: Sequence[str], suffixes: tuple[str, ...]) -> list[str]:
-    found = sorted(file for file in files if file.lower().endswith(suffixes))
+    rejecting = {file.rpartition("/")[0].removesuffix(_REJECTED) for file in files if f"{_REJECTED}/" in file}
+    outputs = {file.removesuffix(_SUMMARY) for file in files if file.endswith(_SUMMARY)} & rejecting
+    no_texts = tuple(f"{folder}{name}" for folder in outputs for name in (_SUMMARY, f"{_REJECTED}/", f"{_DECISIONS}/"))
+    found = sorted(file for file in files if file.lower().endswith(suffixes) and not file.startswith(no_texts))
     if not found:
         raise TextFileError(f"{pattern}: the folder holds no file named {', '.join(f'*{each}' for each in suffixes)}")
     return found

@@ -228,6 +228,25 @@ class JsonLines:
         return pa.array(values, kind)
 
 
+def line_objects(file: str, stream: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every object of a file, whole, with the number of its line; blank lines are passed over.
+
+    Raises:
+        TextFileError: says which line is no JSON object.
+    """
+    reader = JsonLines(file, Columns(text_field="", id_field=None, extra=()), str)
+    for number, line in enumerate(reader._lines(stream, _PIECE_BYTES), 1):
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            if not line.strip():
+                continue
+            row = reader._read_slowly(line, number)
+        if type(row) is not dict:
+            raise reader._not_an_object(line, number, f"it is {_named(row)}")
+        yield number, row
+
+
 _KINDS = {
     str: pa.large_string(),
     int: pa.float64(),

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from sentencepiece import SentencePieceProcessor
 
-from pipeline_lib.kernels.arrow import string_buffers
+from pipeline_lib.kernels.arrow import string_buffers, string_column
 from pipeline_lib.tokenizer.segments import Ids, count_segments, find_distinct, join_ids
 from pipeline_lib.tokenizer.training import USER_SYMBOLS
 from storage.tables import DamagedFile
@@ -89,6 +90,45 @@ class Tokenizer:
         np.cumsum([len(ids) for ids in encoded], out=id_offsets[1:])
         ids = np.concatenate(encoded) if encoded else np.zeros(0, np.int32)
         return join_ids(numbers, text_segments, ids, id_offsets, self.identity.bos_id, self.identity.eos_id)
+
+    def decode_column(self, tokens: pa.Array | pa.ChunkedArray) -> pa.Array:
+        """The text of each document (large_string), as `decode` gives it, without a Python object for any.
+
+        Args:
+            tokens: (N,) lists of ids, no nulls; whole documents, as `encode_column` gave them.
+
+        Raises:
+            DamagedFile: ids that this tokenizer has not, or that spell no UTF-8.
+        """
+        lists = pa.concat_arrays(tokens.chunks) if isinstance(tokens, pa.ChunkedArray) else tokens
+        lists = lists.cast(pa.large_list(pa.field("token", lists.type.value_type, nullable=False)))
+        bounds = lists.offsets.to_numpy()
+        ids = lists.values.slice(bounds[0], bounds[-1] - bounds[0])
+        if len(ids) and pc.max(ids).as_py() >= self.identity.vocab_size:
+            raise DamagedFile(f"id {pc.max(ids).as_py()}, but the tokenizer has {self.identity.vocab_size}")
+        spelled = pa.array(self._spellings(), pa.large_binary()).take(ids)
+        _, offsets, data = spelled.buffers()
+        starts = np.frombuffer(offsets, np.int64)[spelled.offset :]
+        text = string_column(np.frombuffer(data, np.uint8), np.ascontiguousarray(starts[bounds - bounds[0]]))
+        try:
+            text.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise DamagedFile(f"ids that spell no UTF-8 text: {error}") from error
+        return text
+
+    def _spellings(self) -> list[bytes]:
+        """The bytes that each id stands for."""
+        unknown = "\ufffd".encode()
+        return [
+            unknown
+            if token == self.identity.unk_id
+            else b""
+            if self.is_special[token]
+            else bytes([int(piece[3:5], 16)])
+            if self.is_byte[token]
+            else piece.replace(SPACE, " ").encode()
+            for token, piece in enumerate(self.pieces)
+        ]
 
     def token_bytes(self) -> npt.NDArray[np.int32]:
         """UTF-8 bytes of text behind each id, shape (vocab_size,): 0 for special ones, 1 for a byte.

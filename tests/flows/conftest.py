@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import Command
+from command import Command, command_in
 from tiny_crawl import write_tiny_crawl
 
 from flows.server import start_server, stop_server
@@ -27,13 +27,6 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     stop_server(home)
     os.environ.clear()
     os.environ.update(before)
-
-
-def command_in(folder: Path) -> Iterator[Command]:
-    store = folder / "store"
-    environment = {**os.environ, "GRISTMILL_STORE": str(store), "PREFECT_HOME": str(folder / "prefect")}
-    yield Command(store=store, environment=environment)
-    stop_server(store / "prefect")  # the one for report pages
 
 
 @pytest.fixture

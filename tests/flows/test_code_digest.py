@@ -20,7 +20,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(code_digest_module, "_PACKAGES", (name,))
 
     def write(version: str, **modules: str) -> str:
-        for cached in ("_source", "_tree", "_imports", "_module_digest"):
+        for cached in ("_source", "_read"):
             getattr(code_digest_module, cached).cache_clear()
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)

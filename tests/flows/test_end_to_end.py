@@ -13,7 +13,7 @@ import httpx
 import polars as pl
 import psutil
 import pytest
-from command import Command
+from command import Command, command_in
 from tiny_crawl import CRAWL, NUM_FILES, PAGES_PER_FILE
 
 from flows.server import stop_server
@@ -26,6 +26,8 @@ MODEL = (
     "--set", "training.micro_batch_tokens=512", "--set", "training.model.preset=test",
     "--set", "evaluation.max_bytes=20000", "--set", "evaluation.max_new_tokens=8",
 )  # fmt: skip
+
+pytestmark = pytest.mark.timeout(1200)  # up to six runs in a test, on machines that are busy
 
 
 def arguments(crawl: Path, *more: str) -> list[str]:
@@ -40,6 +42,15 @@ def undisturbed(tiny_crawl: Path, shared_gristmill: Command) -> dict[str, Any]:
     assert done.code == 0, done.err
     shown = gristmill("show", "--json").json()
     return {"shown": shown, "shards": shard_digests(gristmill.store), "gristmill": gristmill}
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_crawl: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> Iterator[Command]:
+    """The command on a store in which two worker processes went all the way to a model."""
+    for gristmill in command_in(tmp_path_factory.mktemp("trained")):
+        done = gristmill(*arguments(tiny_crawl, *MODEL, "--workers", "2", "--runner", "processes"))
+        assert done.code == 0, done.err
+        yield gristmill
 
 
 def shard_digests(store: Path) -> dict[str, bytes]:
@@ -73,9 +84,14 @@ def test_the_corpus_opens_in_polars_and_duckdb_and_holds_no_address(undisturbed)
     assert not set(train["cluster_id"]) & set(validation["cluster_id"])
 
 
-@pytest.mark.parametrize(("workers", "runner"), [("2", "processes"), ("2", "threads")])
-def test_workers_and_runners_change_no_byte(gristmill, tiny_crawl, undisturbed, workers: str, runner: str) -> None:
-    done = gristmill(*arguments(tiny_crawl, *TOKENS, "--workers", workers, "--runner", runner))
+def test_worker_processes_change_no_byte(undisturbed, trained) -> None:
+    first = trained("runs", "--json").json()["runs"][0]
+    assert first["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
+    assert shard_digests(trained.store) == undisturbed["shards"]
+
+
+def test_threads_change_no_byte(gristmill, tiny_crawl, undisturbed) -> None:
+    done = gristmill(*arguments(tiny_crawl, *TOKENS, "--workers", "2", "--runner", "threads"))
     assert done.code == 0, done.err
     assert gristmill("show", "--json").json()["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
     assert shard_digests(gristmill.store) == undisturbed["shards"]
@@ -116,17 +132,19 @@ def test_a_second_run_reuses_everything_and_a_flipped_byte_is_found_named_and_me
     shown = gristmill("show", "--json").json()
     assert [stage["name"] for stage in shown["stages"] if not stage["reused"]] == []
 
+    whole = {}
     for stage, pattern in (("extract", "documents/part-00002.parquet"), ("corpus", "train/part-00001.parquet")):
         (path,) = gristmill.store.glob(f"stages/{stage}/*/{pattern}")
-        whole = path.read_bytes()
-        path.write_bytes(whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
-        done = gristmill(*command)
-        assert done.code == 0, done.err
-        assert f"{pattern.split('/')[1].split('.')[0]} is damaged" in done.err
-        assert path.read_bytes() == whole
+        whole[path] = path.read_bytes()
+        path.write_bytes(whole[path][:1000] + bytes([whole[path][1000] ^ 1]) + whole[path][1001:])
+    done = gristmill(*command)
+    assert done.code == 0, done.err
+    for path, content in whole.items():
+        assert f"{path.stem} is damaged" in done.err
+        assert path.read_bytes() == content
     shown = gristmill("show", "--json").json()
     assert shown["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
-    assert [stage["name"] for stage in shown["stages"] if not stage["reused"]] == ["corpus"]
+    assert [stage["name"] for stage in shown["stages"] if not stage["reused"]] == ["extract", "corpus"]
 
 
 @pytest.mark.chaos
@@ -239,10 +257,10 @@ def test_why_tells_the_fate_of_every_kind_of_page(undisturbed) -> None:
     assert "was not found" in missing.out
 
 
-def test_a_model_is_trained_scored_exported_and_answers(gristmill, tiny_crawl, prefect_server) -> None:
-    done = gristmill(*arguments(tiny_crawl, *MODEL, "--workers", "2"))
-    assert done.code == 0, done.err
-    shown = gristmill("show", "--json").json()
+def test_a_model_is_trained_scored_exported_and_answers(trained, tiny_crawl, prefect_server) -> None:
+    gristmill = trained
+    (first,) = gristmill("runs", "--json").json()["runs"]
+    shown = gristmill("show", first["run_id"], "--json").json()
     assert {stage["name"] for stage in shown["stages"]} >= {"train", "evaluate", "export", "report"}
     assert {"val_bits_per_byte", "gzip_bits_per_byte", "xz_bits_per_byte"} <= set(shown["metrics"])
     assert Path(shown["paths"]["checkpoint"]).is_file()
@@ -273,7 +291,7 @@ def test_a_model_is_trained_scored_exported_and_answers(gristmill, tiny_crawl, p
 
 def test_a_real_crawl_is_read_judged_and_accounted_for(gristmill, shared_data) -> None:
     listed = shared_data / "minicc/crawl-data/CC-MAIN-2025-00/warc.paths.gz"
-    goal = ("--set", "goal=corpus", "--set", "source.files=1")
+    goal = ("--set", "goal=corpus", "--set", "source.files=1", "--set", "lines.enabled=true")
     done = gristmill(*arguments(listed, *goal, "--workers", "2"))
     assert done.code == 0, done.err
     stages = {stage["name"]: stage for stage in gristmill("show", "--json").json()["stages"]}
@@ -282,3 +300,10 @@ def test_a_real_crawl_is_read_judged_and_accounted_for(gristmill, shared_data) -
     assert stages["extract"]["documents_out"] > 500
     assert {"language.other_language", "gopher_quality.too_few_words"} <= set(stages["judge"]["dropped"])
     assert stages["dedup"]["dropped"]["exact_duplicate"] > 0
+    assert stages["lines"]["documents_in"] == stages["dedup"]["documents_out"] == stages["line-counts"]["documents_in"]
+    edits = pl.read_parquet(f"{gristmill.store}/stages/lines/*/edits/*.parquet")
+    documents = pl.read_parquet(f"{gristmill.store}/stages/extract/*/documents/*.parquet")
+    url = documents.filter(pl.col("doc_id") == edits["doc_id"][0])["url"][0]
+    told = gristmill("why", url, "--json").json()["captures"]
+    assert ("lines", "repeated_line") in {(edit["stage"], edit["rule"]) for each in told for edit in each["edits"]}
+    assert "Repeated lines" in next(gristmill.store.glob("runs/*/report.html")).read_text(encoding="utf-8")

@@ -27,7 +27,7 @@ def run(gristmill: Command, source: dict[str, object], tmp_path: Path, *more: st
         "fetch.pace_folder": tmp_path / "pace",
     }
     settings = [word for name, value in quick.items() for word in ("--set", f"{name}={value}")]
-    done = gristmill("run", "commoncrawl", *settings, *more, *CORPUS, timeout=600)
+    done = gristmill("run", "commoncrawl", *settings, *more, *CORPUS)
     assert done.code == 0, done.err
     return gristmill("show", "--json").json()
 

@@ -1,5 +1,7 @@
 """Recipes: what is not known is refused with a suggestion, before any work."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,3 +134,11 @@ def test_the_rules_of_a_run_are_what_decides_which_documents_of_its_sources_it_k
 def test_a_name_that_is_none_of_an_index_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="dedup_index"):
         load_recipe("demo", [f"dedup_index={name!r}"])
+
+
+def test_what_ends_before_a_model_loads_no_pytorch() -> None:
+    """Two seconds of every run of a corpus, and of every question about one."""
+    code = "import sys, flows.end_to_end, flows.why; print('torch' in sys.modules)"
+    root = Path(__file__).resolve().parents[2]
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert found.stdout.strip() == "False"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from model.config import DecoderConfig
 from model.decoder import Decoder, initialise
-from model.optimizer import Muon, Optimizer, Schedule, orthogonalise
+from model.optimizer import Muon, Optimizer, orthogonalise
+from model.parameters import Schedule
 
 CONFIG = DecoderConfig(
     vocab_size=40, context=8, num_layers=2, width=16, num_heads=2, num_key_value_heads=1, feed_forward_width=24,

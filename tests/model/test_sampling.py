@@ -6,7 +6,8 @@ import torch
 
 from model.config import DecoderConfig
 from model.decoder import Decoder, initialise
-from model.sampling import SamplingParameters, choose_token, continue_tokens
+from model.parameters import SamplingParameters
+from model.sampling import choose_token, continue_tokens
 
 CONFIG = DecoderConfig(
     vocab_size=50, context=16, num_layers=2, width=16, num_heads=2, num_key_value_heads=1, feed_forward_width=24,

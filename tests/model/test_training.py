@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from model.batches import Batches, Rows, TokenStream
 from model.config import DecoderConfig, DecoderParameters
 from model.decoder import Decoder, initialise
-from model.training import CheckpointPlace, Diverged, TrainedDecoder, TrainingParameters, TrainingStep, train
+from model.parameters import TrainingParameters
+from model.training import CheckpointPlace, Diverged, TrainedDecoder, TrainingStep, train
 from storage.checkpoints import ForeignCheckpoint, find_checkpoint
 from storage.store import Store
 from storage.token_shards import TokenizerIdentity

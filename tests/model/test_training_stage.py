@@ -9,7 +9,8 @@ import pytest
 from model.batches import TooFewTokens
 from model.config import DecoderParameters
 from model.model_files import read_decoder, read_description
-from model.training import TrainingParameters, TrainingStep
+from model.parameters import TrainingParameters
+from model.training import TrainingStep
 from model.training_stage import train_part
 from storage.accounts import Account
 from storage.checkpoints import ForeignCheckpoint

@@ -1,13 +1,18 @@
 """`gristmill` in a process of its own, as a person runs it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from flows.server import stop_server
+
+_LOOK_SECONDS = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +33,7 @@ class Command:
     store: Path
     environment: dict[str, str]
 
-    def __call__(self, *arguments: str, timeout: float = 280) -> Finished:
+    def __call__(self, *arguments: str, timeout: float = 600) -> Finished:
         done = subprocess.run(
             self._words(arguments),
             env=self.environment,
@@ -49,12 +54,24 @@ class Command:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        while process.poll() is None:
+        while True:
             if is_time():
                 process.send_signal(number)
                 process.wait(timeout=60)
                 return True
-        return False
+            try:
+                process.wait(timeout=_LOOK_SECONDS)  # a loop without a wait would take a core from what it watches
+            except subprocess.TimeoutExpired:
+                continue
+            return False
 
     def _words(self, arguments: tuple[str, ...]) -> list[str]:
         return [sys.executable, "-m", "flows.cli", *arguments]
+
+
+def command_in(folder: Path) -> Iterator[Command]:
+    """The command on a store in a folder, with the environment as it is now; its servers end with it."""
+    store = folder / "store"
+    environment = {**os.environ, "GRISTMILL_STORE": str(store), "PREFECT_HOME": str(folder / "prefect")}
+    yield Command(store=store, environment=environment)
+    stop_server(store / "prefect")  # the one for report pages

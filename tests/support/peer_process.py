@@ -19,17 +19,22 @@ def peer_python() -> Path | None:
 
 
 class PeerProcess:
-    """One script of `tests/benchmarks/peers`, running until the `with` block ends."""
+    """One script of `tests/benchmarks/peers`, running until the `with` block ends.
 
-    def __init__(self, script: str) -> None:
-        python = peer_python()
+    Args:
+        script: its name; another path for code of our own that is to be measured in the same way.
+        python: that runs it; default: the peers'.
+    """
+
+    def __init__(self, script: str | Path, python: str | Path | None = None) -> None:
+        python = python or peer_python()
         if python is None:
             raise FileNotFoundError("the peers are not installed: run `make peers`")
         self._process = subprocess.Popen(
             [python, SCRIPTS / script],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=None if os.environ.get("X") else subprocess.DEVNULL,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )

@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,19 +20,33 @@ Job = dict[str, Any]
 
 def answer_jobs(do: Callable[[Job, list[str]], dict[str, Any]]) -> None:
     """Answer each job with what `do` makes of it and its documents, and with the CPU seconds that took."""
-    read: dict[tuple[str, str], list[str]] = {}
-    for line in sys.stdin:
-        job = json.loads(line)
-        source = job["documents"], job.get("field", "text")
-        if source not in read:
-            with Path(source[0]).open(encoding="utf-8") as stream:
-                read[source] = [json.loads(each)[source[1]] for each in stream]
-        documents = read[source][:: job.get("every", 1)]
+
+    def timed(job: Job) -> dict[str, Any]:
+        documents = texts_of(job)
         began = time.process_time()
         answer = do(job, documents)
         answer["cpu_seconds"] = time.process_time() - began
-        sys.stdout.write(json.dumps(answer) + "\n")
+        return answer
+
+    answer_each(timed)
+
+
+def answer_each(do: Callable[[Job], dict[str, Any]]) -> None:
+    """Answer each job with what `do` makes of it."""
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(do(json.loads(line))) + "\n")
         sys.stdout.flush()
+
+
+@cache
+def _texts(path: str, field: str) -> list[str]:
+    with Path(path).open(encoding="utf-8") as stream:
+        return [json.loads(each)[field] for each in stream]
+
+
+def texts_of(job: Job) -> list[str]:
+    """The documents of a job; a file is read once."""
+    return _texts(job["documents"], job.get("field", "text"))[:: job.get("every", 1)]
 
 
 def without_own_imports(*packages: str, path: Sequence[str] | None = None) -> None:

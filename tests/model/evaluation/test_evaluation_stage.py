@@ -9,9 +9,10 @@ from pydantic import TypeAdapter
 
 from model.config import DecoderParameters
 from model.evaluation.compression import gzip_bits_per_byte, xz_bits_per_byte
-from model.evaluation.stage import EvaluationParameters, NothingToScore, evaluate_part
+from model.evaluation.parameters import EvaluationParameters
+from model.evaluation.stage import NothingToScore, evaluate_part
 from model.model_files import DamagedModel
-from model.training import TrainingParameters
+from model.parameters import TrainingParameters
 from model.training_stage import train_part
 from storage.manifests import PublishedStage
 from storage.schemas import DOCUMENT_SCORES

@@ -13,9 +13,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from model.config import DecoderConfig
 from model.decoder import Decoder, initialise
 from model.export.huggingface import config_from_json, config_json, generation_config_json, read_exported
-from model.export.stage import ExportParameters, export_part
+from model.export.parameters import ExportParameters
+from model.export.stage import export_part
 from model.model_files import DamagedModel, ModelDescription, write_description, write_weights
-from model.sampling import SamplingParameters, continue_tokens
+from model.parameters import SamplingParameters
+from model.sampling import continue_tokens
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
 from storage.token_shards import TokenizerIdentity

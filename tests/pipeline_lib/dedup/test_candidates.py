@@ -59,19 +59,20 @@ def test_many_documents_in_many_runs_have_the_components_of_fewer(tmp_path, memo
     assert len(np.unique(found)) < num_documents - 40_000
 
 
-@pytest.mark.parametrize("held_bytes", [0, 5 << 20, 1 << 30])
+@pytest.mark.parametrize("held_bytes", [0, 18 << 20, 1 << 30])
 def test_keys_are_found_by_position_whether_they_are_in_memory_or_not(tmp_path, held_bytes):
     banding = Banding(bands=3, rows=1)
-    signatures = np.random.default_rng(3).integers(0, 1 << 32, (400_000, 3), np.uint32)
+    signatures = np.random.default_rng(3).integers(0, 1 << 32, (1_200_000, 3), np.uint32)
     expected = keys_of(signatures, banding)
     positions = np.sort(np.random.default_rng(4).choice(len(signatures), 1000, replace=False))
     with BandKeys(banding, tmp_path, lambda _: held_bytes) as stored:
-        for start, end in ((0, 7), (7, 250_000), (250_000, 250_000), (250_000, 400_000)):
+        for start, end in ((0, 1 << 16), (1 << 16, 750_000), (750_000, 750_000), (750_000, 1_200_000)):
             stored.append(expected[:, start:end].copy(), np.ones(end - start, np.int32))
+        assert stored.num_documents == len(signatures)
         assert (stored.num_spilled_bytes == 0) == (held_bytes == 1 << 30)
-        assert stored.num_held_bytes <= max(held_bytes, 3 << 20)
+        assert stored.num_held_bytes <= max(held_bytes, 9 << 20)
         for band in range(3):
-            assert (stored.keys(band, 6, 390_000) == expected[band, 6:390_000]).all()
+            assert (stored.keys(band, 6, 1_190_000) == expected[band, 6:1_190_000]).all()
             assert (stored.pick(band, positions) == expected[band, positions]).all()
             assert (np.concatenate([keys for _, keys in stored.chunks(band)]) == expected[band]).all()
         assert len(stored.pick(0, positions[:0])) == 0

@@ -111,3 +111,12 @@ def plainly(text):
 @given(st.text(st.sampled_from(KINDS), max_size=30) | st.text(max_size=30))
 def test_what_a_text_does_not_have_is_not_looked_for_and_the_result_is_the_same(text):
     assert normalize(text) == plainly(text)
+
+
+def test_every_character_that_is_replaced_is_looked_for():
+    everything = "".join(map(chr, range(0x110000)))
+    found = [match[0] for pattern in (_LINE_ENDS, _SPACES, _UNWANTED) for match in pattern.finditer(everything)]
+    assert len(found) > 2048  # the surrogates alone are as many
+    for character in found:
+        text = f"a{character}b"
+        assert normalize(text) == plainly(text) != text

@@ -1,9 +1,9 @@
 import random
-import unicodedata
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from folded_words import ALPHABET, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,39 +13,12 @@ from pipeline_lib.kernels.shingles import EMPTY_VALUE, fingerprint, permutations
 
 NGRAM = 3
 
-# characters that Unicode knew long ago: the tables are frozen, the running Python's are not
-ALPHABET = (
-    "aAbZ ßſÄéçñşğıİΣσςйЁњ שאم٣٧१0123456789éãāǰﬁ²½Ⅷ한국어가가"  # letters, digits, marks
-    "漢字仮名かながガｶーไทยລາວ " + "\t\n  .,;:!?-—_'\"()[]{}<>@#$%&*+=/|\\~^`。、「」…·•€™☃🙂"
-    "­​‍\ufeff"  # soft hyphen, joiners, byte order mark
-)
 without_deadline = settings(deadline=None)  # the first example compiles the kernels
 
 texts = st.lists(
     st.one_of(st.text(st.sampled_from(ALPHABET), max_size=6), st.sampled_from(["one", "two", "three", "  "])),
     max_size=30,
 ).map(" ".join)
-
-
-def words(text: str, digits: bool) -> list[str]:
-    """What the module's docstrings say, in plain Python."""
-    marked = ""
-    for character in text:
-        category = unicodedata.category(character)
-        if category in ("Mn", "Me", "Cf"):
-            continue
-        if category[0] in "PSZ" or category in ("Cc", "Co"):
-            marked += " "
-        elif unicodedata.decimal(character, None) is not None:
-            marked += str(unicodedata.decimal(character)) if digits else "\x00"
-        else:
-            folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", character).casefold())
-            folded = "".join(letter for letter in folded if unicodedata.category(letter) not in ("Mn", "Me", "Cf"))
-            alone = any(name in unicodedata.name(character) for name in ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO"))
-            marked += f" {folded} " if alone else folded
-    while "\x00\x00" in marked:
-        marked = marked.replace("\x00\x00", "\x00")
-    return marked.split()
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:

@@ -41,6 +41,28 @@ def test_patterns_stand_for_files_sorted_within_each_and_none_twice(folder, monk
     assert names(folder, find_files([f"file://{folder}/{pattern}" for pattern in patterns])) == expected
 
 
+def test_of_the_output_of_a_command_the_documents_are_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output = (
+        "kept/a.jsonl.zst",
+        "kept/rejected/b.parquet",
+        "decisions/a.parquet",
+        "rejected/a.parquet",
+        "summary.json",
+    )
+    own = ("summary.json", "decisions/mine.parquet")  # no output: nothing rejected
+    for name in (*(f"in/output/{each}" for each in output), *(f"in/own/{each}" for each in own)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    documents = ["kept/a.jsonl.zst", "kept/rejected/b.parquet"]
+    assert names(tmp_path, find_files(["in/output"])) == [f"in/output/{each}" for each in documents]
+    assert names(tmp_path, find_files(["in"])) == [
+        *(f"in/output/{each}" for each in documents),
+        "in/own/decisions/mine.parquet",
+        "in/own/summary.json",
+    ]
+
+
 @pytest.mark.parametrize(
     ("pattern", "said"),
     [

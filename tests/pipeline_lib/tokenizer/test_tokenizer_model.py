@@ -120,3 +120,19 @@ def test_real_pages_in_many_scripts_encode_as_sentencepiece_does(tokenizer):
     ids, offsets = tokenizer.encode_column(pa.array(texts, pa.large_string()))
     for number, text in enumerate(texts):
         assert ids[offsets[number] + 1 : offsets[number + 1] - 1].tolist() == tokenizer.encode(text)
+
+
+@given(texts=st.lists(awkward, max_size=8), cut=st.integers(0, 8), skip=st.integers(0, 3))
+def test_a_column_of_ids_gives_the_text_of_each_document(tokenizer, texts, cut, skip):
+    ids, offsets = tokenizer.encode_column(pa.array(texts, pa.large_string()))
+    lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids).cast(tokenizer.identity.token_type))
+    column = pa.chunked_array([lists[:cut], lists[cut:]], lists.type).slice(skip)
+    expected = [tokenizer.decode(ids[start:end]) for start, end in itertools.pairwise(offsets)]
+    assert tokenizer.decode_column(column).to_pylist() == expected[skip:]
+
+
+def test_ids_of_another_tokenizer_and_broken_characters_are_refused(tokenizer):
+    (byte,) = [token for token, piece in enumerate(tokenizer.pieces) if piece == "<0xC3>"]
+    for wrong in ([tokenizer.identity.vocab_size], [byte]):
+        with pytest.raises(DamagedFile):
+            tokenizer.decode_column(pa.array([wrong], pa.large_list(pa.uint16())))

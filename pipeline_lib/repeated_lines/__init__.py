@@ -1,0 +1,1 @@
+"""Lines and paragraphs that many documents share: counted, and taken out."""
