@@ -43,7 +43,6 @@ from pipeline_lib.repeated_lines.stage import COUNTS, REPEATED, count_part, line
 from pipeline_lib.semantic.embedders import function_digest
 from pipeline_lib.semantic.embeddings_stage import embeddings_part
 from pipeline_lib.semantic.parameters import SemanticStageParameters
-from pipeline_lib.semantic.stage import semantic_part
 from pipeline_lib.survivors import TRAIL
 from storage.manifests import Part, PartResult, PublishedStage
 
@@ -232,24 +231,37 @@ def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
     return {**judged, "signatures": signatures, "dedup": deduplicated}
 
 
+def check_embedding(recipe: Recipe) -> dict[str, str]:
+    """What identifies a model or function that embeds, beyond its name: asked before any work, too.
+
+    Raises:
+        WrongRequest: it is not there.
+    """
+    parameters = recipe.semantic.embeddings()
+    if not recipe.semantic.enabled:
+        return {}
+    if parameters.is_model:
+        from model.embedding import export_digest  # torch takes seconds to import
+
+        return {"model": export_digest(parameters.embedding)}
+    return {"module": function_digest(parameters.embedding)} if parameters.is_function else {}
+
+
 def remove_semantic_duplicates(session: Session, recipe: Recipe, unique: Stages) -> Stages:
     """What says the same in other words, by embeddings; only where the recipe asks for it."""
     if not recipe.semantic.enabled:
         return unique
+    # here, not above: these import PyTorch, which most corpora do without
+    from model.embedding import embed_texts
+    from pipeline_lib.semantic.stage import semantic_part
+
     parameters = recipe.semantic.embeddings()
     work: Callable[..., PartResult] = embeddings_part
-    identity: dict[str, str] = {}
     code: tuple[str, ...] = ()
     libraries: tuple[str, ...] = _COUNTING
     if parameters.is_model:
-        # here, not above: it imports PyTorch, which most corpora do without
-        from model.embedding import embed_texts, export_digest
-
         work = partial(embeddings_part, embed=partial(embed_texts, folder=parameters.embedding))
-        identity = {"model": export_digest(parameters.embedding)}
         code, libraries = (embed_texts.__module__,), ("torch", "tokenizers", "pyarrow")
-    elif parameters.is_function:
-        identity = {"module": function_digest(parameters.embedding)}
     embeddings = run_stage(
         session,
         Stage(
@@ -257,7 +269,7 @@ def remove_semantic_duplicates(session: Session, recipe: Recipe, unique: Stages)
             work=work,
             parts=same_parts(unique["extract"]),
             parameters=parameters,
-            identity=identity,
+            identity=check_embedding(recipe),
             inputs=_trail(unique),
             libraries=libraries,
             code=code,

@@ -7,6 +7,7 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.corpus import (
+    check_embedding,
     decontaminate,
     deduplicate,
     extract,
@@ -39,6 +40,7 @@ def end_to_end(recipe: Recipe, settings: RunSettings) -> str:
 
 
 def turn_the_mill(recipe: Recipe, session: Session) -> None:
+    check_embedding(recipe)  # a model or function that the recipe names is there
     sources = fetch(session, recipe)  # WARC files: named, counted, fingerprinted
     check_index(session, recipe, sources)  # earlier runs that this one is deduplicated against, where it is
     documents = extract(session, recipe, sources)  # main text of every page that has one

@@ -18,7 +18,7 @@ from pipeline_lib.kernels.shingles import EMPTY_VALUE, Hashes, Values, shingle_v
 
 _TEXT_BYTES = 64 << 20  # whose shingles are read at a time
 _WIDTH = 64  # shingles whose minimum is taken at once
-_PRODUCTS = {"cpu": 1 << 20, "cuda": 1 << 27}  # 4 bytes each, computed at a time: what caches hold; half a gigabyte
+_PRODUCTS = {"cpu": 1 << 18, "cuda": 1 << 27}  # 4 bytes each, computed at a time: what caches hold; half a gigabyte
 
 _FLIP = -(1 << 31)
 _FINALIZE_1, _FINALIZE_2 = 0x85EBCA6B - (1 << 32), 0xC2B2AE35 - (1 << 32)

@@ -20,8 +20,8 @@ from pipeline_lib.dedup.spill_files import SpillFile
 from pipeline_lib.dedup.workers import in_threads
 from pipeline_lib.kernels.bands import Indices, SmallIndices
 from pipeline_lib.kernels.equal_hashes import first_matches, hash_table, key_table, matching_keys
-from pipeline_lib.kernels.shingles import Hashes
 
+_KEYS_AT_A_TIME = 1 << 14  # documents
 _RECORD = np.dtype([("doc_id", "u8", 2), ("text_hash", "u8", 2), ("url_hash", "u8", 2), ("num_shingles", "i4")])
 
 
@@ -48,12 +48,10 @@ class EarlierMatches(Fingerprints):
 
     Attributes:
         run: int32 (R,): index into the earlier runs.
-        keys: uint64 (bands, R).
         stretches: where they are; positions count from 0.
     """
 
     run: SmallIndices
-    keys: Hashes
     stretches: Sequence[Stretch]
 
 
@@ -65,7 +63,7 @@ def match_earlier(
     scratch: Path,
 ) -> EarlierMatches:
     """The earlier documents of the same text, of the same URL, or with a band key in common; of a text and of a URL
-    the first, of a band key the first `max_candidates`.
+    the first, of a band key the first `max_candidates`. Their band keys are added to those of the new documents.
 
     By URL none is found where `latest` is the first criterion of `keep`: a new capture then replaces the old.
 
@@ -97,9 +95,11 @@ def match_earlier(
         chosen = np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
         mapped = records.map(0, num_earlier, _RECORD)
         kept = mapped[chosen]
-        keys = np.empty((banding.bands, len(chosen)), np.uint64)
-        for band in range(banding.bands if parameters.near else 0):
-            keys[band] = their_keys.pick(band, chosen)
+        num_shingles = np.ascontiguousarray(kept["num_shingles"])
+        for start in range(0, len(chosen) if parameters.near else 0, _KEYS_AT_A_TIME):
+            some = slice(start, start + _KEYS_AT_A_TIME)
+            keys = np.stack([their_keys.pick(band, chosen[some]) for band in range(banding.bands)])
+            band_keys.append(keys, num_shingles[some])
     stretches = _stretches(chosen, bounds)
     run_of = np.zeros(len(chosen), np.int32)
     for stretch in stretches:
@@ -108,9 +108,8 @@ def match_earlier(
         doc_ids=np.ascontiguousarray(kept["doc_id"]),
         text_hashes=np.ascontiguousarray(kept["text_hash"]),
         url_hashes=np.ascontiguousarray(kept["url_hash"]),
-        num_shingles=np.ascontiguousarray(kept["num_shingles"]),
+        num_shingles=num_shingles,
         run=run_of,
-        keys=keys,
         stretches=stretches,
     )
 

@@ -245,7 +245,6 @@ def find_duplicates(
         ]
         if matches is not None:
             every, order = _with_earlier(read, order, matches)
-            band_keys.append(matches.keys, matches.num_shingles)
             stretches += [_moved(stretch, num_new) for stretch in matches.stretches]
         starts = read.starts
         del read

@@ -102,9 +102,10 @@ def semantic_part(
     """
     settings = parameters.semantic
     _check_memory(inputs["signatures"].manifest.account.documents_out, settings)
-    with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
-        run = _read_run(inputs, parameters, Path(folder))
-        found = _find(run, inputs["embeddings"], settings, Path(folder))
+    # beside what is published: a folder for temporary files may well be memory
+    scratch = Path(output.store.root if output.store.is_local else tempfile.gettempdir())
+    run = _read_run(inputs, parameters, scratch)
+    found = _find(run, inputs["embeddings"], settings, scratch)
     _write(run, found, settings.threshold, output)
     num_left, num_removed = int(run.left.sum()), int(np.count_nonzero(found.kept_by >= 0))
     return PartResult(

@@ -52,6 +52,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name() if device.type == "cuda" else "torch's CPU device"
     if device.type == "cpu":
+        torch.set_num_threads(1)  # one core for either
         print("no GPU here: the times beside the kernels' are those of torch's CPU device, for equality alone")
     texts = real_texts(options.megabytes)
     megabytes = sum(len(text.encode()) for text in texts) / 1e6

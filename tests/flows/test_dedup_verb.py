@@ -16,7 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flows.cli import main
-from storage.schemas import document_id
+from storage.schemas import DOCUMENTS, document_id
+from storage.tables import read_table
 
 
 def gristmill(*arguments: str | Path) -> Result:
@@ -237,6 +238,20 @@ def test_copies_of_a_file_are_found_to_be_copies(files: Path, tmp_path: Path) ->
     assert gristmill("dedup", files / "plain.jsonl", files / "copy.jsonl", "--out", out).exit_code == 0
     summary = json.loads((out / "summary.json").read_text())
     assert summary["dropped"] == {"exact_duplicate": 4, "text_not_string": 2}  # an empty text is like no other
+
+
+def test_the_output_of_extract_is_deduplicated_as_a_folder(tmp_path: Path) -> None:
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    for number, content in enumerate((text(1), text(1, w9="longer-than-before"), text(2))):
+        (pages / f"{number}.html").write_text(f"<html><title>Page {number}</title><p>{content}</p></html>")
+    (pages / "empty.html").write_text("<html></html>")
+    assert gristmill("extract", pages, "--out", tmp_path / "docs", "--workers", "1").exit_code == 0
+    done = gristmill("dedup", tmp_path / "docs", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    kept = read_table(tmp_path / "out" / "kept" / "html.parquet", DOCUMENTS)
+    assert kept["warc_path"].to_pylist() == ["1.html", "2.html"]
+    assert decisions(tmp_path / "out")[document_id("0.html", 0)]["kept_id"] == document_id("1.html", 0)
 
 
 def test_what_an_earlier_output_keeps_is_removed(files: Path, tmp_path: Path) -> None:

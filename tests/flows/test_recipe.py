@@ -20,8 +20,8 @@ def test_the_built_in_recipes_describe_themselves() -> None:
     ("override", "complaint"),
     [
         ("dedup.treshold=0.7", "unknown key 'dedup.treshold'; did you mean 'dedup.threshold'"),
-        ("threshold=0.7", "did you mean 'dedup.threshold'"),
-        ("min_words=3", "did you mean 'filters.c4.lines.min_words' or .*'filters.gopher_quality.min_words'"),
+        ("threshold=0.7", "did you mean 'decontamination.threshold' or 'dedup.threshold'"),
+        ("min_words=3", "did you mean 'decontamination.min_words' or .*'filters.gopher_quality.min_words'"),
         ("filters={gopher_qualty: {min_words: 3}}", "did you mean 'filters.gopher_quality'"),
         ("dedup.threshold", "expected key=value"),
         ("dedup.threshold=7", "threshold=7.0"),

@@ -10,7 +10,10 @@ from command import Command
 from exported_model import write_export
 from tiny_crawl import CRAWL, capture, english_sentences, page
 
+from flows.corpus import check_embedding
+from flows.recipe import load_recipe
 from pipeline_lib.crawl.warc_writing import paths_list, warc_path, write_warc
+from storage.wrong_request import WrongRequest
 
 CORPUS = ("--set", "goal=corpus", "--set", "semantic.enabled=true")
 
@@ -62,47 +65,39 @@ def run(gristmill: Command, crawl: Path, *more: str) -> dict[str, Any]:
     return {stage["name"]: stage for stage in shown["stages"]} | {"corpus_path": shown["paths"]["corpus"]}
 
 
-def test_a_paraphrase_is_removed_explained_and_on_one_side_of_the_split(gristmill, crawl) -> None:
-    stages = run(gristmill, crawl, "--workers", "2")
-    assert stages["dedup"]["dropped"] == {}
+def test_a_paraphrase_is_removed_explained_and_on_one_side_of_the_split(shared_gristmill, crawl) -> None:
+    stages = run(shared_gristmill, crawl, "--workers", "2")
+    assert not any(stages["dedup"]["dropped"].values())
     assert stages["semantic"]["dropped"] == {"semantic_duplicate": 1}
     for earlier, later in (("dedup", "embeddings"), ("embeddings", "semantic"), ("semantic", "privacy")):
         assert stages[earlier]["documents_out"] == stages[later]["documents_in"], (earlier, later)
-    fates = {
-        url: gristmill("why", url, "--json").json()["captures"][0]
-        for url in ("https://site0.example/0", "https://site1.example/0")
-    }
-    (removed,) = [fate for fate in fates.values() if fate["duplicate"]]
-    (kept,) = [fate for fate in fates.values() if not fate["duplicate"]]
-    assert removed["duplicate"]["rule"] == "semantic_duplicate"
-    assert removed["duplicate"]["kept_url"] == kept["url"]
-    assert removed["cluster_id"] == kept["cluster_id"]
-    told = gristmill("why", removed["url"]).out
-    assert f"semantic   dropped: semantic_duplicate of {kept['url']}" in told
-    assert "cosine 0.9" in told or "cosine 1.0" in told
     corpus = pl.read_parquet(f"{stages['corpus_path']}/*/*.parquet")
-    assert removed["url"] not in corpus["url"].to_list()
-    assert corpus.filter(pl.col("url") == kept["url"])["cluster_id"].to_list() == [kept["cluster_id"]]
+    pair = {"https://site0.example/0", "https://site1.example/0"}
+    (kept,) = pair & set(corpus["url"])
+    (removed,) = pair - {kept}
+    (fate,) = shared_gristmill("why", removed, "--json").json()["captures"]
+    assert fate["duplicate"]["rule"] == "semantic_duplicate"
+    assert fate["duplicate"]["kept_url"] == kept
+    assert corpus.filter(pl.col("url") == kept)["cluster_id"].to_list() == [fate["cluster_id"]]
+    told = shared_gristmill("why", removed).out
+    assert f"semantic   dropped: semantic_duplicate of {kept}" in told
+    assert f"cosine {fate['duplicate']['similarity']:.3f}, the line is at 0.850" in told
 
-    again = run(gristmill, crawl, "--set", "semantic.threshold=0.9", "--set", "semantic.memory_bytes=100000000")
-    assert again["embeddings"]["reused"]
-    assert not again["semantic"]["reused"]
 
-
-def test_an_exported_model_embeds(gristmill, crawl, tmp_path) -> None:
+def test_an_exported_model_embeds(shared_gristmill, crawl, tmp_path) -> None:
     folder = write_export(tmp_path)
-    stages = run(gristmill, crawl, "--set", f"semantic.embedding={folder}", "--set", "semantic.threshold=1.0")
-    assert stages["embeddings"]["documents_out"] == stages["dedup"]["documents_out"]
-    (table,) = {path.parent for path in gristmill.store.glob("stages/embeddings/*/embeddings/*.parquet")}
-    embeddings = pl.read_parquet(table / "*.parquet")
+    stages = run(shared_gristmill, crawl, "--set", f"semantic.embedding={folder}", "--set", "semantic.threshold=1.0")
+    key = stages["embeddings"]["key"]
+    embeddings = pl.read_parquet(shared_gristmill.store / "stages" / "embeddings" / key / "embeddings" / "*.parquet")
     assert embeddings.height == stages["dedup"]["documents_out"]
     assert embeddings["embedding"].dtype == pl.Array(pl.Float32, 64)
-    assert embeddings["embedding"].arr.explode().pow(2).sum() == pytest.approx(embeddings.height, rel=1e-5)
+    assert embeddings["embedding"].explode().pow(2).sum() == pytest.approx(embeddings.height, rel=1e-5)
 
 
-def test_a_function_of_the_users_own_embeds(gristmill, crawl, tmp_path) -> None:
-    (tmp_path / "by_length.py").write_text("def embed(texts):\n    return [[1.0, len(text) / 1e9] for text in texts]\n")
-    stages = run(gristmill, crawl, "--set", "semantic.embedding=by_length:embed")
+def test_a_function_of_the_users_own_embeds(shared_gristmill, crawl) -> None:
+    module = shared_gristmill.store.parent / "by_length.py"
+    module.write_text("def embed(texts):\n    return [[1.0, len(text) / 1e9] for text in texts]\n")
+    stages = run(shared_gristmill, crawl, "--set", "semantic.embedding=by_length:embed")
     assert stages["semantic"]["documents_out"] == 1  # all look alike to it
 
 
@@ -113,9 +108,8 @@ def test_a_function_of_the_users_own_embeds(gristmill, crawl, tmp_path) -> None:
         ("no/such/folder", "embedding no/such/folder: no such folder"),
     ],
 )
-def test_an_embedding_that_is_not_there_is_a_wrong_request(gristmill, crawl, embedding, message) -> None:
-    done = gristmill(
-        "run", "minicrawl", "--set", f"source.paths={crawl}", *CORPUS, "--set", f"semantic.embedding={embedding}"
-    )
-    assert done.code == 2
-    assert message in done.err
+def test_an_embedding_that_is_not_there_is_a_wrong_request(embedding, message) -> None:
+    overrides = ["source.paths=anywhere", "semantic.enabled=true", f"semantic.embedding={embedding}"]
+    with pytest.raises(WrongRequest, match=message):
+        check_embedding(load_recipe("minicrawl", overrides))
+    assert check_embedding(load_recipe("minicrawl", [*overrides, "semantic.enabled=false"])) == {}
