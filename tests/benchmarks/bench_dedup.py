@@ -1,6 +1,6 @@
 """How fast duplicates are found, beside datatrove, datasketch and rensa: in turn, on the same texts or signatures.
 
-    python tests/benchmarks/bench_dedup.py [--only NAME]… [--rounds N] [--large] [--json FILE] [--documents N]
+    python tests/benchmarks/bench_dedup.py [--only NAME]… [--rounds N] [--large] [--json FILE]
 
 needs ../shared/data and the peers' environment (`make bench` sees to that). Three comparisons:
 `signatures`: word 5-grams, 112 permutations, on texts of the mini crawl, one core, CPU time. Ours starts from the
@@ -9,7 +9,7 @@ they are `given` something;
 `bands`: candidates and components of a million ready signatures, 14 bands of 8 (`--large`: of 5 and 20 million too, for
 which 9 GB of disk are needed, and how the time grows), CPU time and memory;
 `command`: `gristmill dedup`, as a user calls it, on 100,000 documents, every removal verified, beside datatrove's four
-steps, which verify none; one worker each.
+steps, which verify none; one worker each. `--words default` gives datatrove its own words, spaCy's, which take minutes.
 Absolute times on a busy machine say little: the ratio of each round is taken, and the median reported with the spread.
 """
 
@@ -83,6 +83,9 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=3.0, help="of text to sign")
     parser.add_argument("--only", action="append", choices=["signatures", "bands", "command"], help="repeatable")
     parser.add_argument("--documents", type=int, default=100_000, help="for the command")
+    parser.add_argument(
+        "--words", choices=["whitespace", "default"], default="whitespace", help="of datatrove's command"
+    )
     parser.add_argument("--large", action="store_true", help="5 and 20 million signatures, too")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args()
@@ -96,7 +99,7 @@ def main() -> None:
         if "bands" in chosen:
             figures["bands"] = _bands(Path(folder), LARGE_SIZES if options.large else SIZES, options.rounds)
         if "command" in chosen:
-            figures["command"] = _command(Path(folder), options.documents, math.ceil(options.rounds / 3))
+            figures["command"] = _command(Path(folder), options.documents, options.words, math.ceil(options.rounds / 3))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
@@ -253,7 +256,7 @@ def _print_bands(name: str, size: int, answer: Figures) -> None:
     )
 
 
-def _command(folder: Path, num_documents: int, rounds: int) -> Figures:
+def _command(folder: Path, num_documents: int, words: str, rounds: int) -> Figures:
     files = real_dedup_corpus(SHARED_DATA, CACHE, num_documents)
     _own_command(real_dedup_corpus(SHARED_DATA, CACHE, 100), folder / "first")  # compiles, or loads what is compiled
     megabytes = sum(file.stat().st_size for file in files) / 1e6
@@ -269,9 +272,9 @@ def _command(folder: Path, num_documents: int, rounds: int) -> Figures:
                 documents=[str(file) for file in files],
                 folder=str(folder / f"trove-{number}"),
                 out=str(folder / f"kept-{number}"),
-                words="whitespace",
+                words=words,
             )
-        _print_command("datatrove, one process", trove)
+        _print_command(f"datatrove, {words} words", trove)
         cpu_ratios.append(trove["cpu_seconds"] / own["cpu_seconds"])
         wall_ratios.append(trove["wall_seconds"] / own["wall_seconds"])
     steps = _steps(files, folder)

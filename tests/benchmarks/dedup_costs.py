@@ -22,11 +22,14 @@ HOUR, GIGA = 3600.0, 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """Measured, of one core: bytes of text a second, and seconds a document.
+    """Measured, of one core.
 
     Attributes:
-        compare_seconds: to read the texts of candidates again, from memory, and compare them: for each document of all.
-        scratch_bytes: what a document leaves in files while it is decided about.
+        read, sign: bytes of text a second.
+        band_seconds: for each document: its band keys, written and read, and who shares one.
+        compare_seconds: for each byte of text, of candidates or not: sets of shingles of the candidates, written and
+            read, and compared.
+        scratch_bytes: for each byte of text, what those sets take in files.
     """
 
     read: float
@@ -40,12 +43,13 @@ class Rates:
         steps = figures["command"]["steps"]
         size, own = max(figures["bands"]["own"].items(), key=lambda each: int(each[0]))
         band_seconds = own["cpu_seconds"] / int(size)
+        documents, text = steps["documents"], steps["text_bytes"]
         return cls(
-            read=steps["text_bytes"] / steps["reading"]["cpu_seconds"],
-            sign=steps["text_bytes"] / steps["signing"]["cpu_seconds"],
+            read=text / steps["reading"]["cpu_seconds"],
+            sign=text / steps["signing"]["cpu_seconds"],
             band_seconds=band_seconds,
-            compare_seconds=steps["deciding"]["cpu_seconds"] / steps["documents"] - band_seconds,
-            scratch_bytes=steps["metrics"]["spilled_bytes"] / steps["documents"],
+            compare_seconds=(steps["deciding"]["cpu_seconds"] - band_seconds * documents) / text,
+            scratch_bytes=(steps["metrics"]["spilled_bytes"] - 8 * BANDS * documents) / text,
         )
 
 
@@ -89,14 +93,14 @@ def main() -> None:
         ),
         Step(
             name="verify: read the texts again, write and read shingles of candidates, compare",
-            cpu_seconds=text / rates.read + documents * rates.compare_seconds,
-            disk_bytes=COMPRESSED * text + 2 * documents * max(0.0, rates.scratch_bytes - 8 * BANDS),
+            cpu_seconds=text / rates.read + text * rates.compare_seconds,
+            disk_bytes=COMPRESSED * text + 2 * text * rates.scratch_bytes,
             on_every_machine=False,
             one_thread=False,
         ),
     ]
-    print(f"{documents:.0e} documents, {text / 1e12:.1f} TB of text; machines of {options.cores} cores")
-    heads = " | ".join(f"hours, {count} machines" for count in MACHINES)
+    print(f"{documents:,.0f} documents, {text / 1e12:.1f} TB of text; machines of {options.cores} cores")
+    heads = " | ".join(f"hours, {count} machine{'s' * (count > 1)}" for count in MACHINES)
     print(f"\n| step | CPU hours | disk TB moved | {heads} |")
     print("|---|---|---|" + "---|" * len(MACHINES))
     totals = [0.0] * len(MACHINES)
@@ -108,7 +112,7 @@ def main() -> None:
     print("| all | | | " + " | ".join(f"{each:.2f}" for each in totals) + " |")
     print(f"\nmemory of the process that decides: {documents * MEMORY_BYTES / GIGA:.0f} GB")
     print(f"fingerprints in the store: {documents * FINGERPRINT_BYTES / GIGA:.0f} GB")
-    print(f"scratch files: {documents * rates.scratch_bytes / GIGA:.0f} GB")
+    print(f"scratch files: {(documents * 8 * BANDS + text * rates.scratch_bytes) / GIGA:.0f} GB")
 
 
 def _hours(step: Step, cores: int, disk: float, machines: int) -> float:

@@ -34,7 +34,7 @@ class PeerProcess:
             [python, SCRIPTS / script],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=None if os.environ.get("X") else subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
