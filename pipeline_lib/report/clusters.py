@@ -40,13 +40,18 @@ class DuplicateFigures:
     threshold: float | None
 
 
-def count_duplicates(dedup: PublishedStage) -> DuplicateFigures:
+def removing_stages(inputs: Mapping[str, PublishedStage]) -> list[PublishedStage]:
+    """The stages that remove duplicates, in order; the last one's clusters hold those of all."""
+    return [inputs[name] for name in ("dedup", "semantic") if name in inputs]
+
+
+def count_duplicates(stages: Sequence[PublishedStage]) -> DuplicateFigures:
     removed: Counter[str] = Counter()
     earlier: Counter[str] = Counter()
     similarities = np.zeros(_NUM_BINS, np.int64)
     threshold: float | None = None
     columns = ["rule", "kept_run", "similarity", "threshold"]
-    for _, duplicates in _tables(dedup, "duplicates", DUPLICATES, columns):
+    for _, duplicates in _tables(stages, "duplicates", DUPLICATES, columns):
         for rule in pc.value_counts(duplicates["rule"]).to_pylist():
             removed[rule["values"]] += rule["counts"]
         for run in pc.value_counts(pc.drop_null(duplicates["kept_run"])).to_pylist():
@@ -58,7 +63,7 @@ def count_duplicates(dedup: PublishedStage) -> DuplicateFigures:
         lowest = pc.min(near["threshold"]).as_py()
         if lowest is not None:
             threshold = lowest if threshold is None else min(threshold, lowest)
-    ids = [table["cluster_id"] for _, table in _tables(dedup, "clusters", CLUSTERS, ["cluster_id"])]
+    ids = [table["cluster_id"] for _, table in _tables(stages[-1:], "clusters", CLUSTERS, ["cluster_id"])]
     sizes: Counter[int] = Counter()
     if ids:
         members = pc.value_counts(pa.chunked_array([chunk for column in ids for chunk in column.chunks], pa.string()))
@@ -80,12 +85,12 @@ def duplicate_pairs(inputs: Mapping[str, PublishedStage], *, number: int, seed: 
     Keys: rule, similarity, threshold, bands_shared, cluster_id, cluster_size, kept and removed (each: doc_id, url,
     and text, whole, with addresses masked).
     """
-    dedup = inputs["dedup"]
+    stages = removing_stages(inputs)
     # more than are shown: of a large cluster several may be drawn, and one is enough
     drawn = draw(
         (
             (part, duplicates.filter(pc.is_null(duplicates["kept_run"])))
-            for part, duplicates in _tables(dedup, "duplicates", DUPLICATES, DUPLICATES.names)
+            for part, duplicates in _tables(stages, "duplicates", DUPLICATES, DUPLICATES.names)
         ),
         number=4 * number,
         seed=seed,
@@ -99,7 +104,7 @@ def duplicate_pairs(inputs: Mapping[str, PublishedStage], *, number: int, seed: 
     exact = [row for row in reversed(one_each.values()) if row["rule"] != _NEAR]
     exact = exact[: max(number // 4, number - len(near))]  # all exact ones look alike
     chosen = [*near[: number - len(exact)], *exact]
-    places, sizes = _members(dedup, {row["cluster_id"] for row in chosen})
+    places, sizes = _members(stages[-1:], {row["cluster_id"] for row in chosen})
     documents = {doc_id for row in chosen for doc_id in (row["doc_id"], row["kept_id"])}
     wanted = [(places[doc_id], doc_id) for doc_id in sorted(documents) if doc_id in places]
     found = {row["doc_id"]: row for row in read_extracted(inputs, ("url", "text"), wanted).to_pylist()}
@@ -123,6 +128,8 @@ def duplicates_section(
     drawn = [figure for figure in (_similarity_figure(figures), _sizes_figure(figures)) if figure is not None]
     if drawn:
         blocks.append(Figures(figures=drawn))
+    if figures.removed:
+        blocks.append(_rules_table(figures.removed))
     if figures.earlier:
         blocks.append(_earlier_table(figures.earlier, runs))
     if pairs:
@@ -147,6 +154,17 @@ def duplicates_section(
             else "No document duplicates another."
         ),
         blocks=blocks,
+    )
+
+
+def _rules_table(removed: Mapping[str, int]) -> Table:
+    return Table(
+        title="Removed by rule",
+        columns=[Column(title="Rule"), Column(title="Documents", numeric=True)],
+        rows=[
+            Row(cells=[Cell(text=rule, code=True), Cell(text=count(number))])
+            for rule, number in sorted(removed.items(), key=lambda item: (-item[1], item[0]))
+        ],
     )
 
 
@@ -232,12 +250,12 @@ def _pair(pair: Mapping[str, Any], excerpt_chars: int) -> Pair:
     )
 
 
-def _members(dedup: PublishedStage, clusters: set[str]) -> tuple[dict[str, str], Counter[str]]:
+def _members(stages: Sequence[PublishedStage], clusters: set[str]) -> tuple[dict[str, str], Counter[str]]:
     """The part that each document of these clusters is in, and the clusters' sizes."""
     wanted = pa.array(sorted(clusters), pa.string())
     places: dict[str, str] = {}
     sizes: Counter[str] = Counter()
-    for part, members in _tables(dedup, "clusters", CLUSTERS, ["doc_id", "cluster_id"]):
+    for part, members in _tables(stages, "clusters", CLUSTERS, ["doc_id", "cluster_id"]):
         members = members.filter(pc.is_in(members["cluster_id"], value_set=wanted))
         places.update(dict.fromkeys(members["doc_id"].to_pylist(), part))
         sizes.update(members["cluster_id"].to_pylist())
@@ -245,7 +263,8 @@ def _members(dedup: PublishedStage, clusters: set[str]) -> tuple[dict[str, str],
 
 
 def _tables(
-    dedup: PublishedStage, name: str, schema: pa.Schema, columns: Sequence[str]
+    stages: Sequence[PublishedStage], name: str, schema: pa.Schema, columns: Sequence[str]
 ) -> Iterator[tuple[str, pa.Table]]:
-    for record in dedup.manifest.files(name):
-        yield record.part, dedup.read(name, record.part, schema, columns=columns)
+    for stage in stages:
+        for record in stage.manifest.files(name):
+            yield record.part, stage.read(name, record.part, schema, columns=columns)

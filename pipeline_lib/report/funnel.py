@@ -19,6 +19,8 @@ STAGES = (
     "judge",
     "signatures",
     "dedup",
+    "embeddings",
+    "semantic",
     "line-counts",
     "repeated-lines",
     "lines",
@@ -38,7 +40,7 @@ STAGES = (
     "export",
 )
 # Stages that decide which documents are in the corpus; the others measure, or use it.
-_DECIDING = ("extract", "judge", "dedup", "lines", "decontaminate", "corpus")
+_DECIDING = ("extract", "judge", "dedup", "semantic", "lines", "decontaminate", "corpus")
 _MAX_BARS = 24
 _MINUS = "\u2212"
 

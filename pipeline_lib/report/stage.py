@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline_lib.report.blocks import Block, Cell, Column, Row, Section, Table, Tile
-from pipeline_lib.report.clusters import count_duplicates, duplicate_pairs, duplicates_section
+from pipeline_lib.report.clusters import count_duplicates, duplicate_pairs, duplicates_section, removing_stages
 from pipeline_lib.report.composition import compose, corpus_section, edits_table
 from pipeline_lib.report.contamination import contamination_section, find_contamination
 from pipeline_lib.report.excerpts import one_line
@@ -122,7 +122,7 @@ def _duplicates(inputs: Stages, parameters: ReportParameters, facts: Mapping[str
         return []
     pairs = duplicate_pairs(inputs, number=parameters.num_clusters, seed=parameters.seed)
     runs = {str(each["entry"]): str(each["run_id"]) for each in facts.get("earlier", [])}
-    return [duplicates_section(count_duplicates(inputs["dedup"]), pairs, parameters.excerpt_chars, runs)]
+    return [duplicates_section(count_duplicates(removing_stages(inputs)), pairs, parameters.excerpt_chars, runs)]
 
 
 def _repeated(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, Any]) -> list[Section]:

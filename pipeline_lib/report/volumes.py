@@ -15,6 +15,7 @@ from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, REJECTED_RECORDS, 
 _DROPPING = {
     "judge": ("decisions", DECISIONS),
     "dedup": ("duplicates", DUPLICATES),
+    "semantic": ("duplicates", DUPLICATES),
     "lines": ("decisions", DECISIONS),
     "decontaminate": ("decisions", DECISIONS),
 }

@@ -80,7 +80,7 @@ def test_pairs_show_the_document_that_was_kept_beside_the_one_removed(made_run):
 
 
 def test_duplicates_are_counted_by_similarity_and_cluster_size(made_run):
-    figures = count_duplicates(made_run.stages["dedup"])
+    figures = count_duplicates([made_run.stages["dedup"]])
     assert figures.removed == {"near_duplicate": 12, "exact_duplicate": 12}
     assert sum(figures.similarities) == 12
     assert sum(figures.similarities[:40]) == 0
