@@ -21,7 +21,7 @@ class RunProgress:
         self._bars: Progress | None = None
         if self.console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description:<11}"),
+                TextColumn("{task.description:<16}"),
                 BarColumn(bar_width=30),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
@@ -60,7 +60,7 @@ class RunProgress:
         dropped = account.documents_in - account.documents_out
         lost = f", {dropped:,} dropped" if dropped else ""
         self.say(
-            f"{name:<11} {how:>9}  {account.documents_in:,} {account.unit_in} -> "
+            f"{name:<16} {how:>9}  {account.documents_in:,} {account.unit_in} -> "
             f"{account.documents_out:,} {account.unit_out}{lost}{note and f', {note}'}"
         )
 
@@ -90,4 +90,4 @@ class StageProgress:
                 self.bars.update(self.bar, completed=done, note=note)
             elif self.total >= 20 and done >= self._next_line * self.total and done < self.total:
                 self._next_line = done / self.total + 0.1
-                self.progress.say(f"{self.name:<11} {done:,} of {self.total:,}  {note}")
+                self.progress.say(f"{self.name:<16} {done:,} of {self.total:,}  {note}")
