@@ -1,17 +1,66 @@
-"""Exact similarity of many pairs of shingle sets on a GPU: the same numbers as `kernels.bands.set_similarity`."""
+"""Exact similarity of many pairs of shingle sets on a GPU: the same numbers as `kernels.bands.set_similarity`.
+
+A GPU needs its pairs beforehand, and which pairs are compared depends on who is kept. So each set is first compared
+with one that comes before it; then all are compared with those that this leaves, which are nearly the ones that are
+kept. What was guessed wrong, the kernel compares when it comes to it.
+"""
+
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline_lib.dedup.parameters import Similarity
+from pipeline_lib.dedup.parameters import DedupParameters, Similarity
 from pipeline_lib.kernels.arrow import Offsets
-from pipeline_lib.kernels.bands import Indices
+from pipeline_lib.kernels.bands import Indices, Pairs, SmallIndices, list_pairs
 from pipeline_lib.kernels.shingles import Hashes
 
-_LOOKUPS = {"cpu": 1 << 18, "cuda": 1 << 25}  # of shingles in other sets at a time, of about 40 bytes each
+PAIR_BYTES = 16  # of what is listed
 
-_FLIP = np.uint64(1 << 63)
+_LOOKUPS = {"cpu": 1 << 18, "cuda": 1 << 25}  # of shingles in other sets at a time, of about 40 bytes each
+_PAIRS = 1 << 16  # compared at a time, of about 100 bytes each
+
+_FLIP = -(1 << 63)
+
+_turn = Lock()  # batches are judged in threads: the memory of a GPU is for one at a time
+
+
+def compare_candidates(
+    earlier: npt.NDArray[np.bool_],
+    sets: SmallIndices,
+    groups: SmallIndices,
+    num_groups: int,
+    shingles: Hashes,
+    starts: Offsets,
+    sizes: Indices,
+    parameters: DedupParameters,
+    max_pairs: int,
+    device: str,
+) -> Pairs:
+    """Most of the pairs that `judge_in_order` will ask for, compared.
+
+    Args:
+        earlier, sets, groups, num_groups, shingles, starts, sizes: see `judge_in_order`.
+        max_pairs: that are listed at most.
+        device: as torch calls it.
+    """
+    with _turn:
+        on_device = SetsOnDevice(shingles, starts, sizes, torch.device(device))
+        passed_over = np.zeros(len(sizes), bool)
+        first = list_pairs(earlier, sets, groups, num_groups, passed_over, 1, max_pairs)
+        _compare(first, on_device, parameters.similarity)
+        passed_over[first.removed[first.similarities >= parameters.threshold]] = True
+        pairs = list_pairs(earlier, sets, groups, num_groups, passed_over, parameters.max_candidates, max_pairs)
+        _compare(pairs, on_device, parameters.similarity)
+    return pairs
+
+
+def _compare(pairs: Pairs, on_device: "SetsOnDevice", similarity: Similarity) -> None:
+    for start in range(0, len(pairs.removed), _PAIRS):
+        some = slice(start, start + _PAIRS)
+        removed, kept = pairs.removed[some].astype(np.int64), pairs.kept[some].astype(np.int64)
+        pairs.similarities[some] = on_device.similarities(removed, kept, similarity)
 
 
 class SetsOnDevice:
@@ -23,7 +72,7 @@ class SetsOnDevice:
             shingles, starts, sizes: set s is shingles[starts[s]:][:sizes[s]], sorted and distinct.
         """
         # signed numbers with the uppermost bit flipped compare as the unsigned ones do
-        self._shingles = torch.from_numpy((shingles ^ _FLIP).view(np.int64)).to(device)
+        self._shingles = torch.from_numpy(shingles.view(np.int64)).to(device) ^ _FLIP
         self._starts, self._sizes = starts, sizes
         self._device = device
 

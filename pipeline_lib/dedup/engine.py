@@ -214,7 +214,12 @@ class Decisions:
 
 
 def find_duplicates(
-    documents: Collection, parameters: DedupParameters, *, scratch: Path, earlier: Sequence[EarlierDocuments] = ()
+    documents: Collection,
+    parameters: DedupParameters,
+    *,
+    scratch: Path,
+    earlier: Sequence[EarlierDocuments] = (),
+    compare_on: str | None = None,
 ) -> Decisions:
     """Decide about all documents.
 
@@ -223,6 +228,8 @@ def find_duplicates(
             that are to be compared. Nothing stays there.
         earlier: documents that earlier runs kept, earliest run first: they come before any of `documents` in the
             order of preference, in the order in which they are given.
+        compare_on: what torch calls the device that compares sets of shingles; None: the one that `parameters.device`
+            comes to, and without one the compiled kernel. It changes no decision.
 
     Raises:
         ValueError: two documents have the same doc_id; the texts are not those that were fingerprinted; or there are
@@ -257,7 +264,7 @@ def find_duplicates(
         with Batches(hanging, num_shingles, band_keys, parameters, batch_bytes, scratch) as batches:
             batches.write_sets(stretches, lambda stretch, rows: _texts(documents, earlier, stretch, rows))
             del hanging
-            batches.judge(removals)
+            batches.judge(removals, compare_on)
             spilled_bytes = band_keys.num_spilled_bytes + batches.num_bytes
     return Decisions(
         parts=documents.parts,

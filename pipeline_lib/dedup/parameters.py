@@ -44,7 +44,7 @@ class DedupParameters:
     """What is a duplicate, and who is kept.
 
     Attributes:
-        ngram, seed, device: see `SignatureParameters`.
+        ngram, seed: see `SignatureParameters`.
         bands, rows: documents are candidates where the signatures agree in all rows of a band. 14 bands of 8 rows:
             FineWeb (arXiv:2406.17557); of pairs at similarity 0.8 they find 92 %, at 0.9 all but 1 in 2600.
         recall: where it is set, bands and rows follow from it, and those given are not used: the cheapest that find a
@@ -67,6 +67,8 @@ class DedupParameters:
         near: remove documents that are as similar as the threshold.
         max_candidates: kept documents that a document is compared with at most, and that a band key remembers; only
             sites with hundreds of pages that share a band without being similar enough ever reach it. Ours.
+        device: where signatures are computed and sets of shingles compared: `auto` is a GPU where there is one; the
+            decisions are the same.
         memory_bytes: how much memory the work may take, beside what is read of one part at a time. What it cannot do
             with less, about 130 bytes a document, is checked when the documents are counted. Ours: 2 GiB, for 16
             million documents.

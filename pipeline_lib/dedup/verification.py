@@ -21,9 +21,10 @@ from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.dedup.spill_files import SpillFile
 from pipeline_lib.dedup.workers import in_threads
 from pipeline_lib.kernels.arrow import string_buffers
-from pipeline_lib.kernels.bands import KEPT, Indices, SmallIndices, Verdicts, judge_in_order, shared_keys
+from pipeline_lib.kernels.bands import KEPT, NO_PAIRS, Indices, SmallIndices, Verdicts, judge_in_order, shared_keys
 from pipeline_lib.kernels.fold_tables import fold_tables
 from pipeline_lib.kernels.shingles import shingle_sets
+from pipeline_lib.torch_devices import use_gpu
 
 ReadTexts = Callable[[Stretch, Indices], pa.Array]
 
@@ -156,9 +157,21 @@ class Batches:
         for _ in in_threads(write, [number for number, (first, last) in enumerate(bounds) if first < last]):
             pass
 
-    def judge(self, removals: Removals) -> None:
-        """Decide about all documents, batch by batch."""
-        for documents, verdicts in in_threads(self._judge_batch, range(len(self.bounds) - 1)):
+    def judge(self, removals: Removals, compare_on: str | None = None) -> None:
+        """Decide about all documents, batch by batch.
+
+        Args:
+            compare_on: what torch calls the device that compares sets; None: the one that `parameters.device` comes
+                to, and without one the compiled kernel.
+        """
+        device = compare_on
+        if device is None and len(self._banded) and use_gpu(self._parameters.device):
+            device = "cuda"
+
+        def judge_batch(batch: int) -> tuple[SmallIndices, Verdicts]:
+            return self._judge_batch(batch, device)
+
+        for documents, verdicts in in_threads(judge_batch, range(len(self.bounds) - 1)):
             removals.enter(documents, verdicts)
 
     def _divide(self) -> tuple[SmallIndices, Indices]:
@@ -216,7 +229,7 @@ class Batches:
             self._shingles.write(shingles[ends[a] : ends[b]], 8 * int(self._starts[sets[a]]))
             self._keys.write(keys[a:b], 8 * num_bands * int(sets[a]))
 
-    def _judge_batch(self, batch: int) -> tuple[SmallIndices, Verdicts]:
+    def _judge_batch(self, batch: int, device: str | None) -> tuple[SmallIndices, Verdicts]:
         hanging, parameters = self._hanging, self._parameters
         documents = self.documents[self.bounds[batch] : self.bounds[batch + 1]]
         first_set, end_set = int(self._set_bounds[batch]), int(self._set_bounds[batch + 1])
@@ -230,6 +243,7 @@ class Batches:
         end = int(self._starts[end_set]) if end_set < len(self._starts) else self._num_values
         if 8 * (end - start) > 2 * self._batch_bytes:
             shingles = self._shingles.map(8 * start, end - start, np.uint64)
+            device = None  # it would have to hold them all
         else:
             shingles = np.empty(end - start, np.uint64)
             self._shingles.read(8 * start, shingles)
@@ -242,16 +256,27 @@ class Batches:
         sets = np.full(len(documents), -1, np.int32)
         banded = self._banded[first_set:end_set] - int(self.bounds[batch])
         sets[place[banded]] = np.arange(end_set - first_set, dtype=np.int32)
+        earlier, sets = ordered >= hanging.num_new, sets[same_text]
+        starts, sizes = self._starts[first_set:end_set] - start, self._sizes[first_set:end_set].astype(np.int64)
+        pairs = NO_PAIRS
+        if device is not None and len(sizes):
+            from pipeline_lib.dedup.device_verification import PAIR_BYTES, compare_candidates  # torch: takes a second
+
+            max_pairs = self._batch_bytes // PAIR_BYTES
+            pairs = compare_candidates(
+                earlier, sets, groups, num_groups, shingles, starts, sizes, parameters, max_pairs, device
+            )
         verdicts = judge_in_order(
             same_text,
             same_url,
-            ordered >= hanging.num_new,
-            sets[same_text],
+            earlier,
+            sets,
             groups,
             num_groups,
             shingles,
-            self._starts[first_set:end_set] - start,
-            self._sizes[first_set:end_set].astype(np.int64),
+            starts,
+            sizes,
+            pairs,
             parameters.threshold,
             parameters.similarity == "containment",
             parameters.max_candidates,

@@ -56,6 +56,49 @@ class Verdicts(NamedTuple):
     full_keys: int
 
 
+class Pairs(NamedTuple):
+    """Pairs of sets of shingles, by number, with the similarity of each.
+
+    Attributes:
+        starts, counts: int64 (S,): the pairs of which set s is `removed` are counts[s] from starts[s] on; both empty
+            where there are no pairs at all.
+        removed, kept: int32 (P,): the set of the document that may be removed, and that of its witness; `kept`
+            ascending among the pairs of one set.
+        similarities: float64 (P,): exact; NaN until they are compared.
+    """
+
+    starts: Indices
+    counts: Indices
+    removed: SmallIndices
+    kept: SmallIndices
+    similarities: npt.NDArray[np.float64]
+
+
+NO_PAIRS = Pairs(
+    starts=np.zeros(0, np.int64),
+    counts=np.zeros(0, np.int64),
+    removed=np.zeros(0, np.int32),
+    kept=np.zeros(0, np.int32),
+    similarities=np.zeros(0, np.float64),
+)
+
+
+class _Kept(NamedTuple):
+    """Kept documents by band key: lists of entries that are linked from new to old.
+
+    Attributes:
+        last, counts: int32 (keys,): the newest entry of each, -1 for none, and how many there are.
+        documents, before: int32 (entries,): whose entry it is, and the one before it, -1 for none.
+        num_entries: int64 (1,): how many there are of all keys.
+    """
+
+    last: SmallIndices
+    counts: SmallIndices
+    documents: SmallIndices
+    before: SmallIndices
+    num_entries: Indices
+
+
 @njit(nogil=True, cache=True)
 def band_keys(signatures: Values, num_bands: int, keys: Hashes) -> None:
     """One 64-bit key a band and document: equal keys mean equal bands, but for chance (1 in 1.8 * 10^19).
@@ -204,6 +247,54 @@ def shared_keys(keys: Hashes, groups: SmallIndices) -> int:
 
 
 @njit(nogil=True, cache=True)
+def list_pairs(
+    earlier: npt.NDArray[np.bool_],
+    sets: SmallIndices,
+    groups: SmallIndices,
+    num_groups: int,
+    passed_over: npt.NDArray[np.bool_],
+    max_candidates: int,
+    max_pairs: int,
+) -> Pairs:
+    """The pairs of sets that `judge_in_order` would compare if it kept all documents but those that are passed over.
+
+    Work and memory are bounded as there.
+
+    Args:
+        earlier, sets, groups, num_groups, max_candidates: see `judge_in_order`.
+        passed_over: bool (S,): sets that are nobody's witness.
+        max_pairs: at the first document with which there would be more, the list ends.
+    """
+    num_documents, num_sets = sets.shape[0], groups.shape[0]
+    starts, counts = np.zeros(num_sets, np.int64), np.zeros(num_sets, np.int64)
+    room = min(max_pairs, num_sets * max_candidates)
+    removed, others = np.empty(room, np.int32), np.empty(room, np.int32)
+    num_pairs = 0
+    kept = _none_kept(sets, groups, num_groups)
+    shared = np.zeros(num_documents, np.int32)
+    candidates = np.empty(num_documents, np.int32)
+    met = np.zeros(num_sets, np.bool_)
+    for i in range(num_documents):
+        own = sets[i]
+        if own < 0 or met[own]:
+            continue
+        met[own] = True
+        if not earlier[i]:
+            num_candidates, _ = _choose_candidates(groups[own], kept, max_candidates, shared, candidates)
+            if num_pairs + num_candidates > max_pairs:
+                break
+            starts[own], counts[own] = num_pairs, num_candidates
+            for j in range(num_candidates):
+                removed[num_pairs + j] = own
+                others[num_pairs + j] = sets[candidates[j]]
+            others[num_pairs : num_pairs + num_candidates].sort()
+            num_pairs += num_candidates
+        if not passed_over[own]:
+            _keep(i, groups[own], kept, max_candidates)
+    return Pairs(starts, counts, removed[:num_pairs], others[:num_pairs], np.full(num_pairs, np.nan))
+
+
+@njit(nogil=True, cache=True)
 def judge_in_order(
     same_text: SmallIndices,
     same_url: SmallIndices,
@@ -214,6 +305,7 @@ def judge_in_order(
     shingles: Hashes,
     starts: Offsets,
     sizes: Indices,
+    compared_before: Pairs,
     threshold: float,
     containment: bool,
     max_candidates: int,
@@ -235,6 +327,7 @@ def judge_in_order(
         sets: int32 (N,): which of the S sets of shingles is the document's, the same for equal texts; -1: like none.
         groups, num_groups: the band keys of each set by number, int32 (S, bands): see `shared_keys`.
         shingles, starts, sizes: set s is shingles[starts[s]:][:sizes[s]], sorted and distinct.
+        compared_before: pairs whose similarity need not be computed again; any of them, they change no verdict.
         threshold: a similarity at least as high removes.
         containment: whether the similarity is |A and B| / |A|, A of the document to be removed, or Jaccard's.
         max_candidates: at least 1.
@@ -251,18 +344,7 @@ def judge_in_order(
     kept_of_url = np.full(num_documents, -1, np.int32)
     near_of_text = np.full(num_documents, -1, np.int32)
 
-    # kept documents by band key: lists of entries that are linked from new to old
-    num_shared = 0
-    for i in range(num_documents):
-        if sets[i] >= 0:
-            for band in range(num_bands):
-                num_shared += groups[sets[i], band] >= 0
-    last_entry = np.full(num_groups, -1, np.int32)
-    num_kept = np.zeros(num_groups, np.int32)
-    entry_document = np.empty(num_shared, np.int32)
-    entry_before = np.empty(num_shared, np.int32)
-    num_entries = 0
-
+    kept = _none_kept(sets, groups, num_groups)
     shared = np.zeros(num_documents, np.int32)
     candidates = np.empty(num_documents, np.int32)
     for i in range(num_documents):
@@ -280,43 +362,20 @@ def judge_in_order(
                 _unite(clusters, kept_by[i], i)
                 continue
             if own >= 0:
-                num_candidates = 0
-                for band in range(num_bands):
-                    group = groups[own, band]
-                    if group < 0:
-                        continue
-                    entry = last_entry[group]
-                    while entry >= 0:
-                        candidate = entry_document[entry]
-                        if shared[candidate] == 0:
-                            candidates[num_candidates] = candidate
-                            num_candidates += 1
-                        shared[candidate] += 1
-                        entry = entry_before[entry]
-                num_chosen = num_candidates
-                if num_candidates > max_candidates:
-                    # most bands shared first, then best first
-                    ranks = np.empty(num_candidates, np.int64)
-                    for j in range(num_candidates):
-                        ranks[j] = (num_bands - shared[candidates[j]]) * num_documents + candidates[j]
-                    ranks.sort()
-                    num_chosen = max_candidates
-                    not_compared += num_candidates - max_candidates
-                    for j in range(num_candidates):
-                        shared[candidates[j]] = 0
-                    for j in range(num_chosen):
-                        candidates[j] = ranks[j] % num_documents
+                num_chosen, num_left = _choose_candidates(groups[own], kept, max_candidates, shared, candidates)
+                not_compared += num_left
                 for j in range(num_chosen):
                     candidate = candidates[j]
-                    shared[candidate] = 0
                     compared += 1
                     its = sets[candidate]
-                    alike = set_similarity(
-                        shingles[starts[own] : starts[own] + sizes[own]],
-                        shingles[starts[its] : starts[its] + sizes[its]],
-                        threshold,
-                        containment,
-                    )
+                    alike = _known_similarity(own, its, compared_before)
+                    if alike < 0.0:
+                        alike = set_similarity(
+                            shingles[starts[own] : starts[own] + sizes[own]],
+                            shingles[starts[its] : starts[its] + sizes[its]],
+                            threshold,
+                            containment,
+                        )
                     if alike < threshold:
                         continue
                     verified += 1
@@ -333,22 +392,107 @@ def judge_in_order(
             kept_of_text[text] = i
         if kept_of_url[url] < 0:
             kept_of_url[url] = i
-        if own < 0:
-            continue
-        for band in range(num_bands):
-            group = groups[own, band]
-            if group < 0:
-                continue
-            if num_kept[group] == max_candidates:
-                full_keys += 1
-                continue
-            entry_document[num_entries] = i
-            entry_before[num_entries] = last_entry[group]
-            last_entry[group] = num_entries
-            num_kept[group] += 1
-            num_entries += 1
+        if own >= 0:
+            full_keys += _keep(i, groups[own], kept, max_candidates)
     roots(clusters)
     return Verdicts(rule, kept_by, similarity, bands_shared, clusters, compared, verified, not_compared, full_keys)
+
+
+@njit(nogil=True, cache=True)
+def _none_kept(sets: SmallIndices, groups: SmallIndices, num_groups: int) -> _Kept:
+    """With room for all documents."""
+    room = 0
+    for i in range(sets.shape[0]):
+        if sets[i] >= 0:
+            for band in range(groups.shape[1]):
+                room += groups[sets[i], band] >= 0
+    return _Kept(
+        np.full(num_groups, -1, np.int32),
+        np.zeros(num_groups, np.int32),
+        np.empty(room, np.int32),
+        np.empty(room, np.int32),
+        np.zeros(1, np.int64),
+    )
+
+
+@njit(nogil=True, cache=True)
+def _keep(document: int, its_groups: SmallIndices, kept: _Kept, max_candidates: int) -> int:
+    """Enter a document under its band keys; how many of them had no room for it."""
+    num_full = 0
+    for band in range(its_groups.shape[0]):
+        group = its_groups[band]
+        if group < 0:
+            continue
+        if kept.counts[group] == max_candidates:
+            num_full += 1
+            continue
+        entry = kept.num_entries[0]
+        kept.documents[entry] = document
+        kept.before[entry] = kept.last[group]
+        kept.last[group] = entry
+        kept.counts[group] += 1
+        kept.num_entries[0] = entry + 1
+    return num_full
+
+
+@njit(nogil=True, cache=True)
+def _choose_candidates(
+    its_groups: SmallIndices, kept: _Kept, max_candidates: int, shared: SmallIndices, candidates: SmallIndices
+) -> tuple[int, int]:
+    """Write the kept documents that a document is to be compared with to `candidates`: how many they are, and how many
+    others share a band with it.
+
+    Args:
+        shared: int32 (N,): zeros, and zeros again afterwards.
+        candidates: int32 (N,).
+    """
+    num_documents, num_bands = shared.shape[0], its_groups.shape[0]
+    num_candidates = 0
+    for band in range(num_bands):
+        group = its_groups[band]
+        if group < 0:
+            continue
+        entry = kept.last[group]
+        while entry >= 0:
+            candidate = kept.documents[entry]
+            if shared[candidate] == 0:
+                candidates[num_candidates] = candidate
+                num_candidates += 1
+            shared[candidate] += 1
+            entry = kept.before[entry]
+    num_chosen = min(num_candidates, max_candidates)
+    if num_candidates > max_candidates:
+        # most bands shared first, then best first
+        ranks = np.empty(num_candidates, np.int64)
+        for j in range(num_candidates):
+            ranks[j] = (num_bands - shared[candidates[j]]) * num_documents + candidates[j]
+            shared[candidates[j]] = 0
+        ranks.sort()
+        for j in range(num_chosen):
+            candidates[j] = ranks[j] % num_documents
+    else:
+        for j in range(num_candidates):
+            shared[candidates[j]] = 0
+    return num_chosen, num_candidates - num_chosen
+
+
+@njit(nogil=True, cache=True)
+def _known_similarity(removed: int, kept: int, pairs: Pairs) -> float:
+    """-1 for a pair that is not among them."""
+    if pairs.starts.shape[0] == 0:
+        return -1.0
+    low = pairs.starts[removed]
+    end = low + pairs.counts[removed]
+    high = end
+    while low < high:
+        middle = (low + high) // 2
+        if pairs.kept[middle] < kept:
+            low = middle + 1
+        else:
+            high = middle
+    if low < end and pairs.kept[low] == kept:
+        return float(pairs.similarities[low])
+    return -1.0
 
 
 @njit(nogil=True, cache=True)

@@ -1,4 +1,4 @@
-"""Signatures and exact similarities on a GPU beside the compiled kernels on one core, with the same bits.
+"""Signatures, exact similarities and whole decisions on a GPU beside the compiled kernels, with the same bits.
 
     python tests/benchmarks/bench_dedup_device.py [--rounds N] [--megabytes N] [--permutations N ...] [--json FILE]
 
@@ -10,6 +10,7 @@ import argparse
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,9 +26,13 @@ keep_compiled_kernels()
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import torch  # noqa: E402
+from labelled_duplicates import labelled_duplicates  # noqa: E402
+from text_collection import PART, TextCollection  # noqa: E402
 
 from pipeline_lib.dedup.device_signatures import fingerprint_on_device  # noqa: E402
 from pipeline_lib.dedup.device_verification import SetsOnDevice  # noqa: E402
+from pipeline_lib.dedup.engine import find_duplicates  # noqa: E402
+from pipeline_lib.dedup.parameters import DedupParameters  # noqa: E402
 from pipeline_lib.kernels.arrow import string_buffers  # noqa: E402
 from pipeline_lib.kernels.bands import set_similarity  # noqa: E402
 from pipeline_lib.kernels.fold_tables import fold_tables  # noqa: E402
@@ -46,6 +51,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=20.0, help="of text")
     parser.add_argument("--permutations", type=int, nargs="*", default=[112, 9000], help="9000: RefinedWeb's")
     parser.add_argument("--pairs", type=int, default=20_000, help="of sets, compared")
+    parser.add_argument("--scale", type=float, default=10.0, help="of the labelled set, 2,400 documents at 1")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args()
 
@@ -64,6 +70,7 @@ def main() -> None:
             data, offsets, num_permutations, device, megabytes, options.rounds
         )
     figures["similarities"] = compare_similarities(data, offsets, device, options.pairs, options.rounds)
+    figures["decisions"] = compare_decisions(device, options.scale, options.rounds)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
@@ -129,6 +136,27 @@ def compare_similarities(
         return (SetsOnDevice(shingles, starts, sizes, device).similarities(left, right),)
 
     return race("similarities", by_kernel, on_device, lambda seconds: f"{num_pairs / seconds:9,.0f} pairs/s", rounds)
+
+
+def compare_decisions(device: torch.device, scale: float, rounds: int) -> dict[str, float]:
+    """Of ready signatures: bands, sets, comparisons; the kernel on all cores."""
+    parameters = DedupParameters(device="cpu")
+    texts = labelled_duplicates(seed=1, scale=scale).texts
+    documents = TextCollection(texts, parameters)
+
+    def decide(compare_on: str | None) -> tuple[Any, ...]:
+        with tempfile.TemporaryDirectory() as scratch:
+            decisions = find_duplicates(documents, parameters, scratch=Path(scratch), compare_on=compare_on)
+        columns = ["doc_id", "kept_id", "rule", "similarity"]
+        return tuple(column.to_numpy() for column in decisions.duplicates(PART).select(columns))
+
+    def by_kernel() -> tuple[Any, ...]:
+        return decide(None)
+
+    def on_device() -> tuple[Any, ...]:
+        return decide(device.type)
+
+    return race("decisions", by_kernel, on_device, lambda seconds: f"{len(texts) / seconds:9,.0f} docs/s", rounds)
 
 
 def race(

@@ -168,17 +168,20 @@ def decided(
     parts: Mapping[str, Sequence[Page]],
     parameters: DedupParameters,
     earlier: Mapping[str, Mapping[str, Sequence[Page]]] | None = None,
+    compare_on: str | None = None,
 ) -> Decisions:
     runs = [EarlierDocuments(run_id=run, documents=Pages(pages, parameters)) for run, pages in (earlier or {}).items()]
     with tempfile.TemporaryDirectory() as scratch:
-        decisions = find_duplicates(Pages(parts, parameters), parameters, scratch=Path(scratch), earlier=runs)
+        decisions = find_duplicates(
+            Pages(parts, parameters), parameters, scratch=Path(scratch), earlier=runs, compare_on=compare_on
+        )
         assert list(Path(scratch).iterdir()) == []
         return decisions
 
 
 @pytest.fixture
 def decide():
-    """`decide(parts, parameters, earlier)` runs the engine; `earlier` are parts by run."""
+    """`decide(parts, parameters, earlier, compare_on)` runs the engine; `earlier` are parts by run."""
     return decided
 
 

@@ -5,9 +5,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from labelled_duplicates import labelled_duplicates
+from text_collection import PART, TextCollection
 
 from pipeline_lib.dedup import device_verification
 from pipeline_lib.dedup.device_verification import SetsOnDevice
+from pipeline_lib.dedup.engine import find_duplicates
+from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.kernels.bands import set_similarity
 
 CPU = torch.device("cpu")
@@ -55,3 +59,37 @@ def test_how_many_are_compared_at_once_changes_nothing(monkeypatch, lookups):
     left, right = (each.reshape(-1) for each in np.meshgrid(np.arange(7), np.arange(7)))
     expected = [len(sets[i] & sets[j]) for i, j in zip(left.tolist(), right.tolist(), strict=True)]
     assert device.intersections(left, right).tolist() == expected
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    return labelled_duplicates(seed=5, scale=0.25)
+
+
+@pytest.mark.parametrize("similarity", ["jaccard", "containment"])
+@pytest.mark.parametrize("pairs_compared", [100, 1 << 16])
+def test_documents_compared_on_a_device_are_decided_about_the_same(
+    labelled, similarity, pairs_compared, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(device_verification, "_PAIRS", pairs_compared)
+    parameters = DedupParameters(similarity=similarity, url=False)
+    collection = TextCollection(labelled.texts, parameters)
+    expected, found = (
+        find_duplicates(collection, parameters, scratch=tmp_path, compare_on=device) for device in (None, "cpu")
+    )
+    assert expected.account.dropped["near_duplicate"] > 100
+    assert found.metrics == expected.metrics
+    assert found.duplicates(PART).equals(expected.duplicates(PART))
+    assert found.clusters(PART).equals(expected.clusters(PART))
+
+
+def test_what_the_device_finds_decides_and_the_kernel_where_it_has_no_room(labelled, monkeypatch, tmp_path):
+    monkeypatch.setattr(SetsOnDevice, "similarities", lambda self, removed, kept, similarity: np.zeros(len(removed)))
+    parameters = DedupParameters(url=False)
+    collection = TextCollection(labelled.texts, parameters)
+    on_blind_device = find_duplicates(collection, parameters, scratch=tmp_path, compare_on="cpu")
+    assert on_blind_device.metrics["pairs_verified"] == 0
+    assert on_blind_device.metrics["pairs_compared"] > 200
+    monkeypatch.setattr(device_verification, "PAIR_BYTES", 1 << 30)
+    without_room = find_duplicates(collection, parameters, scratch=tmp_path, compare_on="cpu")
+    assert without_room.account.dropped["near_duplicate"] > 100

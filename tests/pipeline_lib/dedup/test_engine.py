@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import random
 import string
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline_lib.dedup import device_verification
 from pipeline_lib.dedup.engine import find_duplicates
 from pipeline_lib.dedup.fingerprints import FLOOR_BYTES
 from pipeline_lib.dedup.parameters import DedupParameters
@@ -228,6 +230,31 @@ def test_decisions_are_those_of_plain_python_whatever_part_a_document_is_in(deci
             line = {"exact_duplicate": 1.0, "url_duplicate": None, "near_duplicate": parameters.threshold}
             assert row["threshold"] == line[row["rule"]]
             assert row["cluster_id"] == oracle.clusters()[row["doc_id"]][0]
+
+
+@slow_start
+@given(
+    st.lists(drawn_pages, max_size=16),
+    st.lists(drawn_pages, max_size=6),
+    choices,
+    st.sampled_from([1, 2, 256]),
+    st.sampled_from([16, 1 << 13, 1 << 30]),  # bytes that a pair is said to take: room for all, for eight, for none
+)
+def test_sets_compared_on_a_device_change_nothing(decide, page, drawn, before, choice, max_candidates, pair_bytes):
+    parameters = dataclasses.replace(parameters_of(choice), max_candidates=max_candidates)
+    pages = make_pages(page, drawn)
+    parts = {"one": pages[::2], "two": pages[1::2]}
+    earlier = {"run": {"part": make_pages(page, before, 100)}}
+    expected = decide(parts, parameters, earlier)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(device_verification, "PAIR_BYTES", pair_bytes)
+        found = decide(parts, parameters, earlier, compare_on="cpu")
+    assert found.metrics == expected.metrics
+    assert found.account == expected.account
+    for part in parts:
+        assert found.duplicates(part).equals(expected.duplicates(part))
+        assert found.clusters(part).equals(expected.clusters(part))
+        assert found.kept_rows(part).tolist() == expected.kept_rows(part).tolist()
 
 
 def vocabulary(rng, num_words):

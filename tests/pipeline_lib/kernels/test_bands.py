@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from pipeline_lib.kernels.bands import (
     KEPT,
     NEAR,
+    NO_PAIRS,
     band_keys,
     judge_in_order,
+    list_pairs,
     roots,
     shared_keys,
     unite_pairs,
@@ -68,29 +70,39 @@ def test_the_keys_that_several_share_are_numbered_and_no_others(rows):
 document = st.tuples(st.sets(st.integers(1, 9), min_size=1), st.lists(st.integers(1, 3), min_size=4, max_size=4))
 
 
-def judged(documents, threshold, max_candidates, containment=False):
-    """No two documents of one text or URL: the engine's tests have those."""
+def grouped(documents):
     keys = np.array([bands for _, bands in documents], np.uint64).reshape(-1, 4)
     keys = (keys * np.uint64(0x9E3779B97F4A7C15)) ^ (np.arange(4, dtype=np.uint64) << np.uint64(50))
+    groups = np.zeros(keys.shape, np.int32)
+    return groups, shared_keys(keys, groups)
+
+
+def judged(documents, threshold, max_candidates, pairs=NO_PAIRS):
+    """No two documents of one text or URL: the engine's tests have those."""
     sizes = np.array([len(shingles) for shingles, _ in documents], np.int64)
     shingles = np.array([value for shingles, _ in documents for value in sorted(shingles)], np.uint64)
-    groups = np.zeros(keys.shape, np.int32)
-    num_groups = shared_keys(keys, groups)
     each = np.arange(len(documents), dtype=np.int32)
     return judge_in_order(
         each,
         each,
         np.zeros(len(documents), bool),
         each,
-        groups,
-        num_groups,
+        *grouped(documents),
         shingles,
         np.cumsum(sizes) - sizes,
         sizes,
+        pairs,
         threshold,
-        containment,
+        False,
         max_candidates,
     )
+
+
+def listed(documents, passed_over, max_candidates, max_pairs):
+    each = np.arange(len(documents), dtype=np.int32)
+    none_earlier = np.zeros(len(documents), bool)
+    groups, num_groups = grouped(documents)
+    return list_pairs(none_earlier, each, groups, num_groups, np.array(passed_over, bool), max_candidates, max_pairs)
 
 
 def jaccard(one, other):
@@ -178,3 +190,43 @@ def test_the_threshold_itself_removes(shared, of_one, of_other, threshold, remov
     verdicts = judged([(one, [1, 1, 1, 1]), (other, [1, 2, 2, 2])], threshold, 256)
     assert (verdicts.kept_by[1] == 0) == removed
     assert verdicts.similarity[1] == (jaccard((one, []), (other, [])) if removed else 0)
+
+
+@without_deadline
+@given(st.lists(st.tuples(document, st.booleans()), max_size=12), st.integers(0, 70))
+def test_pairs_are_listed_of_all_that_share_a_band_with_one_before_them_that_is_not_passed_over(drawn, max_pairs):
+    documents, passed_over = [each for each, _ in drawn], [over for _, over in drawn]
+    pairs = listed(documents, passed_over, 256, max_pairs)
+    expected = []
+    for i, each in enumerate(documents):
+        its = [(i, j) for j in range(i) if not passed_over[j] and bands_shared(each, documents[j])]
+        if len(expected) + len(its) > max_pairs:
+            break
+        expected += its
+    assert list(zip(pairs.removed.tolist(), pairs.kept.tolist(), strict=True)) == expected
+    for i, (start, count) in enumerate(zip(pairs.starts.tolist(), pairs.counts.tolist(), strict=True)):
+        assert expected[start : start + count] == [pair for pair in expected if pair[0] == i]
+
+
+@without_deadline
+@given(
+    st.lists(document, max_size=12),
+    st.sampled_from([0.2, 0.5, 0.8]),
+    st.integers(1, 4),
+    st.sampled_from([0, 5, 1000]),
+)
+def test_pairs_compared_before_are_not_compared_again_and_change_no_verdict(
+    documents, threshold, max_candidates, max_pairs
+):
+    pairs = listed(documents, [False] * len(documents), 256, max_pairs)
+    for number, (i, j) in enumerate(zip(pairs.removed.tolist(), pairs.kept.tolist(), strict=True)):
+        pairs.similarities[number] = jaccard(documents[i], documents[j])
+    expected = judged(documents, threshold, max_candidates)
+    assert as_lists(judged(documents, threshold, max_candidates, pairs)) == as_lists(expected)
+    if max_pairs == 1000:  # all are listed: what the sets are no longer matters
+        unlike = [({100 + number}, bands) for number, (_, bands) in enumerate(documents)]
+        assert as_lists(judged(unlike, threshold, max_candidates, pairs)) == as_lists(expected)
+
+
+def as_lists(verdicts):
+    return [each.tolist() if isinstance(each, np.ndarray) else each for each in verdicts]
