@@ -67,8 +67,8 @@ class DedupParameters:
         near: remove documents that are as similar as the threshold.
         max_candidates: kept documents that a document is compared with at most, and that a band key remembers; only
             sites with hundreds of pages that share a band without being similar enough ever reach it. Ours.
-        device: where signatures are computed and sets of shingles compared: `auto` is a GPU where there is one; the
-            decisions are the same.
+        device: where signatures are computed: `auto` is a GPU where there is one. Sets of shingles are compared there
+            only for `cuda`. The decisions are the same.
         memory_bytes: how much memory the work may take, beside what is read of one part at a time. What it cannot do
             with less, about 130 bytes a document, is checked when the documents are counted. Ours: 2 GiB, for 16
             million documents.

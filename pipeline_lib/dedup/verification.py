@@ -161,11 +161,12 @@ class Batches:
         """Decide about all documents, batch by batch.
 
         Args:
-            compare_on: what torch calls the device that compares sets; None: the one that `parameters.device` comes
-                to, and without one the compiled kernel.
+            compare_on: what torch calls the device that compares sets; None: the compiled kernel, unless
+                `parameters.device` is `cuda`.
         """
         device = compare_on
-        if device is None and len(self._banded) and use_gpu(self._parameters.device):
+        # `auto` leaves this to the kernel, which ends a comparison early, where a device looks up whole sets
+        if device is None and self._parameters.device == "cuda" and len(self._banded) and use_gpu("cuda"):
             device = "cuda"
 
         def judge_batch(batch: int) -> tuple[SmallIndices, Verdicts]:
