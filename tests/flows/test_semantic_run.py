@@ -83,7 +83,7 @@ def test_a_paraphrase_is_removed_explained_and_on_one_side_of_the_split(shared_g
     assert f"semantic   dropped: semantic_duplicate of {kept}" in told
     assert f"cosine {fate['duplicate']['similarity']:.3f}, the line is at 0.850" in told
     report = Path(shared_gristmill("report").out.strip()).read_text(encoding="utf-8")
-    by_rule = report.partition("Removed by rule")[2].partition("</table>")[0]
+    by_rule = report.partition("Removed by rule")[2].partition("</table>")[0].replace("<wbr>", "")
     assert "semantic_duplicate" in by_rule
 
 

@@ -64,7 +64,7 @@ _LANGUAGES = ("en", "en", "en", "en", "de", "ja")
 Stages = dict[str, PublishedStage]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # it would stand in the message of every failed property
 class MadeRun:
     """The stages of a run, and what is known of its documents."""
 
