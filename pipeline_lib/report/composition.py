@@ -11,7 +11,7 @@ from pipeline_lib.report import charts
 from pipeline_lib.report.blocks import Block, Cell, Column, Figure, Figures, Row, Section, Table
 from pipeline_lib.report.excerpts import one_line
 from pipeline_lib.report.quantities import count, share, size, unit_of
-from pipeline_lib.report.readings import group, number
+from pipeline_lib.report.readings import counts, group, number
 from pipeline_lib.survivors import TRAIL
 from storage.manifests import Manifest, PublishedStage
 from storage.schemas import EDITS
@@ -66,11 +66,10 @@ def compose(corpus: Manifest) -> Composition:
             for host, of_host in group(figures, "hosts").items():
                 composition.hosts.setdefault(host, Tally()).add(of_host)
             composition.other_hosts.add(group(figures, "other_hosts"))
-            counted = figures.get("length_histogram")
-            if isinstance(counted, list):
-                composition.lengths += [0] * (len(counted) - len(composition.lengths))
-                for exponent, documents in enumerate(counted):
-                    composition.lengths[exponent] += documents
+            counted = counts(figures, "length_histogram")
+            composition.lengths += [0] * (len(counted) - len(composition.lengths))
+            for exponent, documents in enumerate(counted):
+                composition.lengths[exponent] += documents
     return composition
 
 

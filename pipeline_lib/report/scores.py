@@ -73,9 +73,10 @@ def _summary(metrics: Mapping[str, Any], scores: list[Score]) -> str:
         text += f" Measured on {count(documents)} documents with {size(num_bytes)}, the same for all."
     if len(scores) > 1 and scores[0].name == "this model":
         best = min(scores[1:], key=lambda score: score.bits_per_byte)
-        ratio = scores[0].bits_per_byte / best.bits_per_byte
-        better = "less" if ratio < 1 else "more"
-        text += f" The model takes {abs(1 - ratio):.0%} {better} than {best.name}.".replace("%", " %")
+        if best.bits_per_byte > 0:
+            ratio = scores[0].bits_per_byte / best.bits_per_byte
+            better = "less" if ratio < 1 else "more"
+            text += f" The model takes {abs(1 - ratio):.0%} {better} than {best.name}.".replace("%", " %")
     return text
 
 

@@ -64,7 +64,7 @@ _LANGUAGES = ("en", "en", "en", "en", "de", "ja")
 Stages = dict[str, PublishedStage]
 
 
-@dataclass(frozen=True, repr=False)  # it would stand in the message of every failed property
+@dataclass(frozen=True)
 class MadeRun:
     """The stages of a run, and what is known of its documents."""
 
@@ -73,6 +73,9 @@ class MadeRun:
     documents: pa.Table  # DOCUMENTS and `part`
     dropped: Mapping[str, str]  # doc_id -> rule
     duplicates: Mapping[str, str]  # doc_id -> kept doc_id
+
+    def _repr_pretty_(self, printer, cycle: bool) -> None:
+        printer.text("MadeRun()")  # Hypothesis shows it in the message of every failed property
 
     def text_of(self, doc_id: str) -> str:
         return self.documents["text"][self.documents["doc_id"].to_pylist().index(doc_id)].as_py()
