@@ -8,9 +8,8 @@ import json
 import os
 import sys
 import webbrowser
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -21,25 +20,9 @@ from flows.dedup_verb import dedup
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
 from flows.index_verb import indexes
+from flows.verb_options import DEFAULT_STORE, json_option, set_option, store_option, workers_option
 from storage.runs import Run, UnknownRun, find_run, list_runs
 from storage.store import Store, StoreError
-
-_DEFAULT_STORE = ".gristmill"
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def _store_option(command: Command) -> Command:
-    return click.option(
-        "--store",
-        "store_url",
-        metavar="URL",
-        envvar="GRISTMILL_STORE",
-        default=_DEFAULT_STORE,
-        show_default=True,
-        show_envvar=True,
-        help="Folder or fsspec URL that holds stages and runs.",
-    )(command)
-
 
 _run_argument = click.argument("run", metavar="[RUN]", default="latest")
 
@@ -69,18 +52,9 @@ def main() -> None:
 
 @main.command()
 @click.argument("recipe", default="demo")
-@click.option(
-    "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key of the recipe; repeatable."
-)
-@_store_option
-@click.option(
-    "--workers",
-    metavar="N",
-    type=click.IntRange(min=1),
-    envvar="GRISTMILL_WORKERS",
-    show_envvar=True,
-    help="Parts worked on at once.  [default: the cores this process may use]",
-)
+@set_option("the recipe")
+@store_option
+@workers_option("Parts worked on at once")
 @click.option(
     "--runner",
     type=click.Choice(["processes", "threads"]),
@@ -146,9 +120,7 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
 
 @main.command()
 @click.argument("recipe", default="demo")
-@click.option(
-    "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key of the recipe; repeatable."
-)
+@set_option("the recipe")
 def recipe(recipe: str, overrides: tuple[str, ...]) -> None:
     """Print RECIPE as YAML with every default filled in: a file to edit, and the list of all keys."""
     with clear_errors():
@@ -161,8 +133,8 @@ def recipe(recipe: str, overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
-@_store_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@store_option
+@json_option
 def runs(store_url: str, as_json: bool) -> None:
     """List the runs of a store, oldest first."""
     with clear_errors():
@@ -194,8 +166,8 @@ def runs(store_url: str, as_json: bool) -> None:
 
 @main.command()
 @_run_argument
-@_store_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@store_option
+@json_option
 def show(run: str, store_url: str, as_json: bool) -> None:
     """Show a run: its stages with what went in, came out and was dropped, its scores, where its results are."""
     with clear_errors():
@@ -210,8 +182,8 @@ def show(run: str, store_url: str, as_json: bool) -> None:
 @main.command()
 @click.argument("url")
 @click.option("--run", "run_name", metavar="RUN", default="latest", show_default=True, help="The run to ask.")
-@_store_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@store_option
+@json_option
 def why(url: str, run_name: str, store_url: str, as_json: bool) -> None:
     """Tell the fate of the page URL in a run: where it was found, what it was measured at, kept or dropped and why."""
     with clear_errors():
@@ -239,8 +211,8 @@ def why(url: str, run_name: str, store_url: str, as_json: bool) -> None:
 )
 @click.option("--rule", metavar="RULE", help="Show documents on both sides of this rule's line.")
 @click.option("--samples", metavar="N", type=click.IntRange(min=0), default=3, show_default=True)
-@_store_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@store_option
+@json_option
 def what_if(
     run: str, overrides: tuple[str, ...], rule: str | None, samples: int, store_url: str, as_json: bool
 ) -> None:
@@ -268,13 +240,13 @@ def what_if(
 @main.command()
 @click.argument("run")
 @click.argument("prompt")
-@_store_option
+@store_option
 @click.option("--greedy", is_flag=True, help="Always the likeliest token.")
 @click.option("--temperature", type=click.FloatRange(min=0.0, min_open=True), default=0.8, show_default=True)
 @click.option("--top-p", type=click.FloatRange(0.0, 1.0, min_open=True), default=0.95, show_default=True)
 @click.option("--max-tokens", type=click.IntRange(min=1), default=120, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def generate(
     run: str,
     prompt: str,
@@ -305,7 +277,7 @@ def generate(
 
 @main.command()
 @_run_argument
-@_store_option
+@store_option
 @click.option("--open", "open_it", is_flag=True, help="Open it in a browser.")
 def report(run: str, store_url: str, open_it: bool) -> None:
     """Print where the report page of a run is."""
@@ -327,7 +299,7 @@ def ui() -> None:
 
 
 @ui.command("start")
-@_store_option
+@store_option
 def ui_start(store_url: str) -> None:
     """Start the server, or find it running, and print its address."""
     with clear_errors():
@@ -338,7 +310,7 @@ def ui_start(store_url: str) -> None:
 
 
 @ui.command("stop")
-@_store_option
+@store_option
 def ui_stop(store_url: str) -> None:
     """Stop the server. Runs and their results are in the store and stay."""
     with clear_errors():
@@ -348,7 +320,7 @@ def ui_stop(store_url: str) -> None:
 
 
 @ui.command("status")
-@_store_option
+@store_option
 def ui_status(store_url: str) -> None:
     """Print the server's address, or that it is not running (exit code 1)."""
     with clear_errors():
@@ -373,7 +345,7 @@ def _store(url: str) -> Store:
 
 def _prefect_home(store: Store) -> Path:
     """Beside the runs on a local store; in the working folder where the store is elsewhere."""
-    return (Path(store.root) if store.is_local else Path(_DEFAULT_STORE).absolute()) / "prefect"
+    return (Path(store.root) if store.is_local else Path(DEFAULT_STORE).absolute()) / "prefect"
 
 
 def _pages_folder(store: Store) -> Path | None:

@@ -5,6 +5,7 @@ import json
 import click
 
 from flows.clear_errors import clear_errors
+from flows.verb_options import json_option
 
 
 @click.command()
@@ -15,7 +16,7 @@ from flows.clear_errors import clear_errors
     show_default=True,
     help="Address or folder that has the list of crawls, collinfo.json.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def crawls(index_server: str, as_json: bool) -> None:
     """List the crawls that Common Crawl has published, newest first, with the days they were fetched on.
 

@@ -10,6 +10,7 @@ import click
 
 from flows.clear_errors import clear_errors
 from flows.file_progress import told_by_file
+from flows.verb_options import id_field_option, json_option, out_option, set_option, text_field_option, workers_option
 
 if TYPE_CHECKING:
     from pipeline_lib.decontaminate.checked_files import CheckProgress, CheckSummary
@@ -27,28 +28,13 @@ if TYPE_CHECKING:
 @click.option(
     "--fields", metavar="NAME,...", help="Fields of the items, such as question,choices.  [default: all with text]"
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write; must be new or empty.")
-@click.option(
-    "--set",
-    "overrides",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Override a key of `decontamination` in a recipe; repeatable.",
-)
-@click.option(
-    "--text-field", metavar="NAME", default="text", show_default=True, help="Column or key that holds the text."
-)
-@click.option("--id-field", metavar="NAME", help="Column of the ids.  [default: id or doc_id, else made]")
+@out_option
+@set_option("`decontamination` in a recipe")
+@text_field_option
+@id_field_option
 @click.option("--with-text", is_flag=True, help="Write the documents that stay, too.")
-@click.option(
-    "--workers",
-    metavar="N",
-    type=click.IntRange(min=1),
-    envvar="GRISTMILL_WORKERS",
-    show_envvar=True,
-    help="Threads.  [default: the cores this process may use]",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@workers_option("Threads")
+@json_option
 def decontaminate(
     files: tuple[str, ...],
     against: tuple[str, ...],

@@ -11,6 +11,7 @@ import click
 
 from flows.clear_errors import clear_errors
 from flows.file_progress import told_by_file
+from flows.verb_options import id_field_option, json_option, out_option, set_option, text_field_option, workers_option
 
 if TYPE_CHECKING:
     from pipeline_lib.dedup.deduplicated_files import DedupProgress
@@ -29,7 +30,7 @@ _RECALL = 0.92  # at 0.8 it asks for FineWeb's 14 bands of 8
     show_default=True,
     help="Similarity from which a document is a duplicate, above 0 and up to 1.",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write; must be new or empty.")
+@out_option
 @click.option(
     "--against",
     metavar="DIR",
@@ -37,33 +38,22 @@ _RECALL = 0.92  # at 0.8 it asks for FineWeb's 14 bands of 8
     type=click.Path(path_type=Path),
     help="Output of an earlier `gristmill dedup`: remove what it keeps already; repeatable.",
 )
-@click.option(
-    "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key of `dedup` in a recipe; repeatable."
-)
-@click.option(
-    "--text-field", metavar="NAME", default="text", show_default=True, help="Column or key that holds the text."
-)
-@click.option("--id-field", metavar="NAME", help="Column of the ids.  [default: id or doc_id, else made]")
+@set_option("`dedup` in a recipe")
+@text_field_option
+@id_field_option
 @click.option(
     "--url-field",
     metavar="NAME",
     help="Column of URLs: of documents of the same page, one stays.  [default: URLs are not compared]",
 )
-@click.option(
-    "--workers",
-    metavar="N",
-    type=click.IntRange(min=1),
-    envvar="GRISTMILL_WORKERS",
-    show_envvar=True,
-    help="Threads that read and write.  [default: the cores this process may use]",
-)
+@workers_option("Threads that read and write")
 @click.option(
     "--scratch",
     metavar="DIR",
     type=click.Path(path_type=Path),
     help="Folder for scratch files, about as large as all texts.  [default: in the output folder]",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 def dedup(
     files: tuple[str, ...],
     threshold: float,

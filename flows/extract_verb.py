@@ -11,6 +11,7 @@ import click
 
 from flows.clear_errors import clear_errors
 from flows.file_progress import told_by_file
+from flows.verb_options import json_option, out_option, set_option, workers_option
 
 if TYPE_CHECKING:
     from pipeline_lib.extract.extracted_files import ExtractProgress
@@ -19,23 +20,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("files", metavar="FILES...", nargs=-1, required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write; must be new or empty.")
-@click.option(
-    "--set",
-    "overrides",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Override a key of `extract` in a recipe; repeatable.",
-)
-@click.option(
-    "--workers",
-    metavar="N",
-    type=click.IntRange(min=1),
-    envvar="GRISTMILL_WORKERS",
-    show_envvar=True,
-    help="Processes that read pages.  [default: the cores this process may use]",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@out_option
+@set_option("`extract` in a recipe")
+@workers_option("Processes that read pages")
+@json_option
 def extract(files: tuple[str, ...], out: Path, overrides: tuple[str, ...], workers: int | None, as_json: bool) -> None:
     """Extract the main text of the pages in FILES: WARC, WET and HTML files; paths, globs, folders, URLs.
 

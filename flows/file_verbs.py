@@ -1,27 +1,15 @@
 """The verbs that work on anyone's files, without a store: `judge`, `train-classifier`, `train-perplexity`."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from flows.clear_errors import clear_errors
+from flows.verb_options import id_field_option, json_option, out_option, set_option, text_field_option, workers_option
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 _NOTHING_WRITTEN = "nothing was written"
-
-_text_field_option = click.option(
-    "--text-field", metavar="NAME", default="text", show_default=True, help="Column or key that holds the text."
-)
-_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-
-
-def _set_option(what: str) -> Callable[[Command], Command]:
-    return click.option(
-        "--set", "overrides", metavar="KEY=VALUE", multiple=True, help=f"Override a key of {what}; repeatable."
-    )
 
 
 @click.command()
@@ -36,20 +24,13 @@ def _set_option(what: str) -> Callable[[Command], Command]:
 @click.option(
     "--words", type=click.Choice(["whitespace", "punct"]), help="What a word is.  [default: as the rules say]"
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write; must be new or empty.")
-@_set_option("the rules")
-@_text_field_option
-@click.option("--id-field", metavar="NAME", help="Column of the ids.  [default: id or doc_id, else made]")
+@out_option
+@set_option("the rules")
+@text_field_option
+@id_field_option
 @click.option("--with-text", is_flag=True, help="Write the texts, too, as the rules edited them.")
-@click.option(
-    "--workers",
-    metavar="N",
-    type=click.IntRange(min=1),
-    envvar="GRISTMILL_WORKERS",
-    show_envvar=True,
-    help="Threads.  [default: the cores this process may use]",
-)
-@_json_option
+@workers_option("Threads")
+@json_option
 def judge(
     files: tuple[str, ...],
     rules: str,
@@ -110,9 +91,9 @@ def judge(
 @click.option("--positive", metavar="FILES", multiple=True, required=True, help="Texts to find more of; repeatable.")
 @click.option("--negative", metavar="FILES", multiple=True, required=True, help="Texts of any other kind; repeatable.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the classifier.")
-@_set_option("training")
-@_text_field_option
-@_json_option
+@set_option("training")
+@text_field_option
+@json_option
 def train_classifier(
     positive: tuple[str, ...],
     negative: tuple[str, ...],
@@ -144,9 +125,9 @@ def train_classifier(
 @click.command("train-perplexity")
 @click.argument("files", metavar="FILES...", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the model.")
-@_set_option("training")
-@_text_field_option
-@_json_option
+@set_option("training")
+@text_field_option
+@json_option
 def train_perplexity(
     files: tuple[str, ...], out: Path, overrides: tuple[str, ...], text_field: str, as_json: bool
 ) -> None:

@@ -7,23 +7,15 @@ from typing import Any
 import click
 
 from flows.clear_errors import clear_errors
+from flows.verb_options import json_option, store_option
 from storage.indexes import IndexEntry, changed_since, find_entries, index_names, not_compared, read_entries
 from storage.store import Store
 
 
 @click.command()
 @click.argument("name", required=False)
-@click.option(
-    "--store",
-    "store_url",
-    metavar="URL",
-    envvar="GRISTMILL_STORE",
-    default=".gristmill",
-    show_default=True,
-    show_envvar=True,
-    help="Folder or fsspec URL that holds stages and runs.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@store_option
+@json_option
 def indexes(name: str | None, store_url: str, as_json: bool) -> None:
     """List the indexes of a store, or the runs in the index NAME: what later runs are deduplicated against.
 

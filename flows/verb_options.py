@@ -1,0 +1,50 @@
+"""Options that several verbs have: the same name, meaning and words everywhere."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+DEFAULT_STORE = ".gristmill"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+store_option = click.option(
+    "--store",
+    "store_url",
+    metavar="URL",
+    envvar="GRISTMILL_STORE",
+    default=DEFAULT_STORE,
+    show_default=True,
+    show_envvar=True,
+    help="Folder or fsspec URL that holds stages and runs.",
+)
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder to write; must be new or empty."
+)
+text_field_option = click.option(
+    "--text-field", metavar="NAME", default="text", show_default=True, help="Column or key that holds the text."
+)
+id_field_option = click.option(
+    "--id-field", metavar="NAME", help="Column of the ids.  [default: id or doc_id, else made]"
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+
+
+def set_option(what: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--set", "overrides", metavar="KEY=VALUE", multiple=True, help=f"Override a key of {what}; repeatable."
+    )
+
+
+def workers_option(what: str) -> Callable[[Command], Command]:
+    """`what`: what there are so many of."""
+    return click.option(
+        "--workers",
+        metavar="N",
+        type=click.IntRange(min=1),
+        envvar="GRISTMILL_WORKERS",
+        show_envvar=True,
+        help=f"{what}.  [default: the cores this process may use]",
+    )
