@@ -19,7 +19,7 @@ from pipeline_lib.crawl.record_bodies import DEFAULT_MAX_BODY_BYTES
 from pipeline_lib.crawl.remote import FetchFailed, Remote
 from pipeline_lib.crawl.select_stage import is_of_work_list, work_list_part
 from pipeline_lib.crawl.verified_records import is_damaged
-from pipeline_lib.crawl.warc_records import BrokenRecord, Record, read_records
+from pipeline_lib.crawl.warc_records import read_records
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
 from storage.schemas import LOST_SOURCES, SOURCES
@@ -232,10 +232,11 @@ class _Keeper:
         What does not fit then either is as the archive has it: it stays, counted, and extraction gives it a reason.
         """
         copy.seek(position)
+        wanted = None if row["wanted"] is None else {offset - row["offset"] for offset in row["wanted"]}
         doubtful = [
             (record.offset, record.length)
             for record in read_records(cast(BinaryIO, _Section(copy, num_bytes)))
-            if _is_wanted(row, record) and is_damaged(record, DEFAULT_MAX_BODY_BYTES)
+            if (wanted is None or record.offset in wanted) and is_damaged(record, DEFAULT_MAX_BODY_BYTES)
         ]
         for offset, length in doubtful:
             self._num_fetched_again += 1
@@ -264,10 +265,6 @@ class _Section(io.RawIOBase):
         buffer[: len(piece)] = piece
         self._missing -= len(piece)
         return len(piece)
-
-
-def _is_wanted(row: dict[str, Any], record: Record | BrokenRecord) -> bool:
-    return row["wanted"] is None or row["offset"] + record.offset in row["wanted"]
 
 
 def _check_unchanged(row: dict[str, Any], store: Store, remote: Remote) -> None:
