@@ -49,6 +49,12 @@ class Store:
             return f"{self.root}/{path}"
         return str(self._filesystem.unstrip_protocol(f"{self.root}/{path}"))
 
+    @property
+    def scratch_folder(self) -> Path:
+        """Where files may lie that nobody publishes: beside the published ones on a local store, since a folder for
+        temporary files may well be memory."""
+        return Path(self.root if self.is_local else tempfile.gettempdir())
+
     def check_writable(self) -> None:
         """Write, read back and remove a small file.
 

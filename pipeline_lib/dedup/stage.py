@@ -1,8 +1,6 @@
 """The stage `dedup`: the duplicates of a whole run, found and explained (see `engine`)."""
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 from pipeline_lib.dedup.earlier_runs import earlier_documents
 from pipeline_lib.dedup.engine import find_duplicates
@@ -18,8 +16,7 @@ def dedup_part(
     """Decide over all parts at once: reads extract, signals, judge, signatures, and what earlier runs kept (see
     `earlier_runs`); writes `duplicates` and `clusters`, one file of each for every part of `signatures`."""
     documents = RunCollection(inputs, parameters)
-    # beside what is published: a folder for temporary files may well be memory
-    scratch = Path(output.store.root if output.store.is_local else tempfile.gettempdir())
+    scratch = output.store.scratch_folder
     earlier = earlier_documents(inputs, parameters.banding())
     decisions = find_duplicates(documents, parameters, scratch=scratch, earlier=earlier)
     for name in documents.parts:

@@ -17,7 +17,7 @@ from numba import njit
 
 from pipeline_lib.kernels.arrow import Bytes, Offsets
 from pipeline_lib.kernels.fold_tables import DIGIT, IGNORED, LETTER, SEPARATOR, SEQUENCE, SOLO, FoldTables
-from pipeline_lib.kernels.utf8 import mix
+from pipeline_lib.kernels.utf8 import code_point_or_separator, mix
 
 Integers = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.int32]
@@ -391,7 +391,7 @@ def _read_words(
                     continue
                 kind = SEPARATOR
             else:
-                code, length = _code_point(data, position, end)
+                code, length = code_point_or_separator(data, position, end)
                 kind, folded = int(tables.kinds[code]), int(tables.folded[code])
         if kind in (SEPARATOR, SOLO):
             if start >= 0:
@@ -429,7 +429,7 @@ def _next_word(data: Bytes, position: int, end: int, tables: FoldTables) -> tupl
             kind = LETTER if folded >= 58 else SEPARATOR if folded == 0 else DIGIT
             length = 1
         else:
-            code, length = _code_point(data, position, end)
+            code, length = code_point_or_separator(data, position, end)
             kind = int(tables.kinds[code])
             folded = int(tables.folded[code])
         if kind in (SEPARATOR, SOLO):
@@ -485,7 +485,7 @@ def _next_code(data: Bytes, position: int, stop: int, inside: int, tables: FoldT
     while position < stop:
         code, length = int(data[position]), 1
         if code >= 128:
-            code, length = _code_point(data, position, stop)
+            code, length = code_point_or_separator(data, position, stop)
         kind, folded = int(tables.kinds[code]), int(tables.folded[code])
         if kind == SEQUENCE:
             inside += 1
@@ -497,22 +497,6 @@ def _next_code(data: Bytes, position: int, stop: int, inside: int, tables: FoldT
         if kind not in (IGNORED, SEPARATOR):
             return folded, position, 0
     return -1, position, 0
-
-
-@njit(nogil=True, cache=True)
-def _code_point(data: Bytes, position: int, end: int) -> tuple[int, int]:
-    """Code point and length of the multi-byte character at `position`; (0, 1), a separator, where there is none."""
-    lead = int(data[position])
-    length = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-    if lead < 0xC0 or position + length > end:
-        return 0, 1
-    code = lead & (0x7F >> length)
-    for at in range(position + 1, position + length):
-        byte = int(data[at])
-        if byte & 0xC0 != 0x80:
-            return 0, 1
-        code = (code << 6) | (byte & 0x3F)
-    return (code, length) if code < 0x110000 else (0, 1)
 
 
 @njit(nogil=True, cache=True)

@@ -20,7 +20,7 @@ from numba import njit
 
 from pipeline_lib.kernels.arrow import Bytes, Offsets
 from pipeline_lib.kernels.fold_tables import DIGIT, LETTER, SEPARATOR, SEQUENCE, SOLO, FoldTables
-from pipeline_lib.kernels.utf8 import mix
+from pipeline_lib.kernels.utf8 import code_point_or_separator, mix
 
 Hashes = npt.NDArray[np.uint64]
 Values = npt.NDArray[np.uint32]
@@ -273,7 +273,7 @@ def read_words(
                 kind = LETTER if folded >= 58 else SEPARATOR if folded == 0 else DIGIT
                 position += 1
             else:
-                code, length = _code_point(data, position, end)
+                code, length = code_point_or_separator(data, position, end)
                 kind = int(tables.kinds[code])
                 folded = int(tables.folded[code])
                 position += length
@@ -311,22 +311,6 @@ def read_words(
                 low = (low ^ (character * _WORD)) * _LOW
             in_word, in_number = True, False
     return position, filled
-
-
-@njit(nogil=True, cache=True)
-def _code_point(data: Bytes, position: int, end: int) -> tuple[int, int]:
-    """Code point and length of the multi-byte character at `position`; (0, 1) where there is none."""
-    lead = int(data[position])
-    length = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-    if lead < 0xC0 or position + length > end:
-        return 0, 1
-    code = lead & (0x7F >> length)
-    for at in range(position + 1, position + length):
-        byte = int(data[at])
-        if byte & 0xC0 != 0x80:
-            return 0, 1
-        code = (code << 6) | (byte & 0x3F)
-    return (code, length) if code < 0x110000 else (0, 1)
 
 
 @njit(nogil=True, cache=True)

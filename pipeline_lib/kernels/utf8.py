@@ -58,6 +58,22 @@ def code_point_at(data: Bytes, i: int) -> tuple[int, int]:
 
 
 @njit(nogil=True, cache=True)
+def code_point_or_separator(data: Bytes, position: int, end: int) -> tuple[int, int]:
+    """Code point and length of the multi-byte character at `position`; (0, 1), a separator, where there is none."""
+    lead = int(data[position])
+    length = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+    if lead < 0xC0 or position + length > end:
+        return 0, 1
+    code = lead & (0x7F >> length)
+    for at in range(position + 1, position + length):
+        byte = int(data[at])
+        if byte & 0xC0 != 0x80:
+            return 0, 1
+        code = (code << 6) | (byte & 0x3F)
+    return (code, length) if code < 0x110000 else (0, 1)
+
+
+@njit(nogil=True, cache=True)
 def code_point_before(data: Bytes, i: int) -> tuple[int, int]:
     """The code point that ends just before data[i], and how many bytes it takes."""
     start = i - 1

@@ -61,8 +61,7 @@ def repeated_part(
     parts = counts.part_names
     num_units = num_repeated = num_occurrences = 0
     examples: _Examples = np.empty(0, _EXAMPLE)
-    # beside what is published: a folder for temporary files may well be memory
-    place = output.store.root if output.store.is_local else None
+    place = output.store.scratch_folder
     with ExitStack() as open_files:
         scratch = Path(open_files.enter_context(tempfile.TemporaryDirectory(prefix="gristmill-", dir=place)))
         runs = [open_files.enter_context(counts.local_file("runs", name)) for name in parts]

@@ -12,7 +12,6 @@ Memory is `memory_bytes`, beside what is read of one part: about 200 bytes for e
 centres of the clusters, and pieces of the embeddings, which are in files: twice two bytes a number.
 """
 
-import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -102,8 +101,7 @@ def semantic_part(
     """
     settings = parameters.semantic
     _check_memory(inputs["signatures"].manifest.account.documents_out, settings)
-    # beside what is published: a folder for temporary files may well be memory
-    scratch = Path(output.store.root if output.store.is_local else tempfile.gettempdir())
+    scratch = output.store.scratch_folder
     run = _read_run(inputs, parameters, scratch)
     found = _find(run, inputs["embeddings"], settings, scratch)
     _write(run, found, settings.threshold, output)

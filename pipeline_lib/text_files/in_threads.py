@@ -55,7 +55,7 @@ def _results(futures: Sequence[Future[Result]]) -> list[Result]:
 
 
 def in_order(
-    work: Callable[[Item], Result], items: Iterable[Item], pool: Executor, ahead: int, stop: Event
+    work: Callable[[Item], Result], items: Iterable[Item], pool: Executor, ahead: int, stop: Event | None = None
 ) -> Generator[Result, None, None]:
     """The results of items, worked on in the pool; at most `ahead` more than the one that is waited for are under way.
 
@@ -65,7 +65,7 @@ def in_order(
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
-            if stop.is_set():
+            if stop is not None and stop.is_set():
                 raise Stopped
             pending.append(pool.submit(work, item))
             del item
