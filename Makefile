@@ -67,7 +67,7 @@ clean:  ## remove the environment and caches; runs in .gristmill stay
 	touch $@
 
 .venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,s3]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ .venv/run.stamp
 
 # Curator and Dolma come without what they ask for: gigabytes (Ray, PyTorch), none of which the compared rules use.
