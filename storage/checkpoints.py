@@ -5,7 +5,6 @@ names the digest of the arrays: without it, or when the digest differs, the chec
 serves. The two newest are kept.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +15,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from storage.digests import file_digest
+from storage.records import parse_record, record_bytes
 from storage.store import Store
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 _KEPT = 2
 _ARRAYS = "state.safetensors"
 _COMMIT = "checkpoint.json"
@@ -68,7 +68,7 @@ def save_checkpoint(store: Store, folder: str, checkpoint: Checkpoint, fingerpri
         "fingerprint": dict(fingerprint),
         "facts": dict(checkpoint.facts),
     }
-    store.publish_bytes(f"{place}/{_COMMIT}", json.dumps(commit, indent=1, sort_keys=True).encode())
+    store.publish_bytes(f"{place}/{_COMMIT}", record_bytes(commit))
     for name in _step_names(store, folder)[_KEPT:]:
         store.remove(f"{folder}/{name}")
 
@@ -113,7 +113,7 @@ _COMMIT_TYPES = {"version": int, "step": int, "sha256": str, "fingerprint": dict
 
 def _read_commit(store: Store, place: str) -> dict[str, Any]:
     try:
-        commit = json.loads(store.read_bytes(f"{place}/{_COMMIT}"))
+        commit = parse_record(store.read_bytes(f"{place}/{_COMMIT}"))
     except FileNotFoundError:
         raise _Damaged(f"no {_COMMIT}: it was never finished") from None
     except (ValueError, RecursionError, OSError) as error:

@@ -4,17 +4,17 @@ An index lives in `indexes/<name>/`, one file an entry, published whole. Nothing
 entry, so that two runs that end at once lose none: neither has seen the other, and `against` says so.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from storage.manifests import StageAddress
+from storage.records import parse_record, record_bytes
 from storage.runs import EarlierRun
 from storage.store import Store
 from storage.wrong_request import WrongRequest
 
-_ENTRY_VERSION = 1
+_ENTRY_VERSION = 2
 _FOLDER = "indexes"
 _SUFFIX = ".json"
 
@@ -83,8 +83,7 @@ def entry_path(index: str, name: str) -> str:
 
 
 def publish_entry(store: Store, entry: IndexEntry) -> None:
-    body = json.dumps(entry.as_json(), indent=1, sort_keys=True, allow_nan=False)
-    store.publish_bytes(entry_path(entry.index, entry.name), body.encode())
+    store.publish_bytes(entry_path(entry.index, entry.name), record_bytes(entry.as_json()))
 
 
 def index_names(store: Store) -> list[str]:
@@ -101,7 +100,7 @@ def read_entries(store: Store, index: str) -> list[IndexEntry]:
     for name in store.names(f"{_FOLDER}/{index}"):
         path = f"{_FOLDER}/{index}/{name}"
         try:
-            entries.append(IndexEntry.from_json(json.loads(store.read_bytes(path))))
+            entries.append(IndexEntry.from_json(parse_record(store.read_bytes(path))))
         except (ValueError, KeyError, TypeError) as error:
             raise DamagedEntry(
                 f"{store.full_path(path)} is not an entry of an index that this version reads ({error}). Passing over "

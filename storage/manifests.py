@@ -5,7 +5,6 @@ finished part (`parts/part-00000.json`, written after the part's files), and `ma
 without its record, or a stage without its manifest, does not exist for readers.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,10 +15,11 @@ import pyarrow as pa
 
 from storage.accounts import Account, add_accounts
 from storage.digests import file_digest, joined_digest, table_digest
+from storage.records import parse_record, record_bytes
 from storage.store import Store
 from storage.tables import DamagedFile, read_table, write_table
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 
 
@@ -219,8 +219,7 @@ class PartWriter:
 
     def commit(self, account: Account, metrics: Mapping[str, Any]) -> PartRecord:
         record = PartRecord(name=self.part, files=tuple(self.files), account=account, metrics=metrics)
-        body = json.dumps(record.as_json(), indent=1, sort_keys=True, allow_nan=False)
-        self.store.publish_bytes(part_record_path(self.address, self.part), body.encode())
+        self.store.publish_bytes(part_record_path(self.address, self.part), record_bytes(record.as_json()))
         return record
 
 
@@ -275,21 +274,20 @@ def manifest_path(address: StageAddress) -> str:
 
 
 def publish_manifest(store: Store, manifest: Manifest) -> None:
-    body = json.dumps(manifest.as_json(), indent=1, sort_keys=True, allow_nan=False)
-    store.publish_bytes(manifest_path(manifest.address), body.encode())
+    store.publish_bytes(manifest_path(manifest.address), record_bytes(manifest.as_json()))
 
 
 def read_manifest(store: Store, address: StageAddress) -> Manifest | None:
     """The stage's manifest, or None if the stage was never committed.
 
     Raises:
-        DamagedFile: there is one, and it is not the JSON that was written.
+        DamagedFile: there is one, and it is not the record that was written.
     """
     path = manifest_path(address)
     if not store.exists(path):
         return None
     try:
-        return Manifest.from_json(json.loads(store.read_bytes(path)), store.full_path(path))
+        return Manifest.from_json(parse_record(store.read_bytes(path)), store.full_path(path))
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedFile(f"{store.full_path(path)}: {error}") from error
 
@@ -311,7 +309,7 @@ def read_part_record(store: Store, address: StageAddress, part: str) -> PartReco
     if not store.exists(path):
         return None
     try:
-        return PartRecord.from_json(json.loads(store.read_bytes(path)))
+        return PartRecord.from_json(parse_record(store.read_bytes(path)))
     except (ValueError, KeyError, TypeError):
         return None
 

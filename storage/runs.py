@@ -1,6 +1,5 @@
 """Runs: one JSON file each, from which everything about a run can be found again."""
 
-import json
 import re
 import secrets
 import socket
@@ -11,11 +10,12 @@ from typing import Any, Literal, Self
 
 from storage.accounts import Account
 from storage.manifests import StageAddress
+from storage.records import parse_record, record_bytes
 from storage.store import Store
 from storage.wrong_request import WrongRequest
 
 RunStatus = Literal["running", "completed", "failed", "interrupted"]
-_RUN_VERSION = 1
+_RUN_VERSION = 2
 
 
 class UnknownRun(WrongRequest):
@@ -134,14 +134,13 @@ def run_path(run_id: str) -> str:
 
 
 def save_run(store: Store, run: Run) -> None:
-    body = json.dumps(run.as_json(), indent=1, sort_keys=True, allow_nan=False)
-    store.publish_bytes(run_path(run.run_id), body.encode())
+    store.publish_bytes(run_path(run.run_id), record_bytes(run.as_json()))
 
 
 def load_run(store: Store, run_id: str) -> Run:
     """Raises UnknownRun where the record is missing or not readable."""
     try:
-        return Run.from_json(json.loads(store.read_bytes(run_path(run_id))))
+        return Run.from_json(parse_record(store.read_bytes(run_path(run_id))))
     except FileNotFoundError as error:
         raise UnknownRun(f"no run {run_id!r} in {store.url}") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -1,6 +1,5 @@
 """Checkpoints: whole or passed over, of this run or refused."""
 
-import json
 from hashlib import sha256
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 
 from storage.checkpoints import Checkpoint, ForeignCheckpoint, find_checkpoint, save_checkpoint
+from storage.records import parse_record, record_bytes
 from storage.store import Store
 
 FINGERPRINT = {"shards": "aa", "parameters": "bb"}
@@ -67,9 +67,10 @@ def flip(path: Path) -> None:
         ("checkpoint.json", truncate, "cannot be read"),
         ("checkpoint.json", lambda path: path.write_text("[" * 100_000), "cannot be read"),
         ("checkpoint.json", lambda path: path.write_bytes(b"\xff\xfe{}"), "cannot be read"),
-        ("checkpoint.json", lambda path: path.write_text("[]"), "lacks"),
-        ("checkpoint.json", lambda path: path.write_text('{"version": true}'), "lacks"),
-        ("checkpoint.json", lambda path: edit(path, version=2), "version 2"),
+        ("checkpoint.json", flip, "cannot be read"),
+        ("checkpoint.json", lambda path: path.write_text("[]"), "cannot be read"),
+        ("checkpoint.json", lambda path: path.write_bytes(record_bytes({"version": True})), "lacks"),
+        ("checkpoint.json", lambda path: edit(path, version=99), "version 99"),
         ("checkpoint.json", lambda path: edit(path, step=7), "step 7"),
         ("checkpoint.json", lambda path: edit(path, sha256="0" * 64), "SHA-256"),
     ],
@@ -87,7 +88,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(store, name, ha
 
 
 def edit(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    path.write_bytes(record_bytes({**parse_record(path.read_bytes()), **changes}))
 
 
 def test_arrays_that_are_no_safetensors_are_damage_even_under_their_own_digest(store: Store) -> None:
