@@ -19,6 +19,7 @@ from flows.decontaminate_verb import decontaminate
 from flows.dedup_verb import dedup
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
+from flows.forget_verb import forget
 from flows.index_verb import indexes
 from flows.run_verbs import runs, show
 from flows.verb_options import (
@@ -296,7 +297,7 @@ def ui_status(store_url: str) -> None:
             sys.exit(WORK_FAILED)
 
 
-for _verb in (crawls, extract, judge, dedup, decontaminate, indexes, train_classifier, train_perplexity):
+for _verb in (crawls, extract, judge, dedup, decontaminate, forget, indexes, train_classifier, train_perplexity):
     main.add_command(_verb)
 
 
