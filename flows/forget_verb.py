@@ -193,8 +193,8 @@ def _describe_holdings(shown: Mapping[str, Any]) -> list[str]:
         lines += [
             "",
             "run the recipes again: what was extracted and measured is used as it is, all from dedup on is made anew",
-            "no text is erased: it stays in stages/extract, and in what was made of it, until the runs that used it are",
-            "removed (then `gristmill gc`); a model keeps what it has learned. `gristmill forget --help` says more",
+            "no text is erased: it stays in stages/extract, and in what was made of it, until the runs that used it go",
+            "(then `gristmill gc`); a model keeps what it has learned. `gristmill forget --help` says more",
         ]
     return lines
 

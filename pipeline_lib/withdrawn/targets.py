@@ -77,13 +77,14 @@ def canonical_host(host: str) -> str:
 def spellings(value: str) -> list[str]:
     """The URLs, one for each canonical form, that a withdrawn page may have in a crawl: its host in ASCII, and in
     Unicode where it has that. Empty where the value is no URL of http or https, which is compared to the letter."""
-    if canonical_url(f"http://{value}") != value:
+    if _SCHEME.match(value):  # no canonical form: an empty port is left out of them
         return []
-    host, slash, path = value.partition("/")
+    authority, slash, path = value.partition("/")
+    host, colon, port = authority.partition(":")
     found = [f"http://{value}"]
     if _PUNYCODE in host:
         labels = [_in_unicode(label) for label in host.split(".")]
-        found.append(f"http://{'.'.join(labels)}{slash}{path}")
+        found.append(f"http://{'.'.join(labels)}{colon}{port}{slash}{path}")
     return found
 
 
