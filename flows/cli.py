@@ -19,12 +19,20 @@ from flows.decontaminate_verb import decontaminate
 from flows.dedup_verb import dedup
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
+from flows.forget_verb import forget
 from flows.index_verb import indexes
-from flows.verb_options import DEFAULT_STORE, json_option, set_option, store_option, workers_option
-from storage.runs import Run, UnknownRun, find_run, list_runs
-from storage.store import Store, StoreError
-
-_run_argument = click.argument("run", metavar="[RUN]", default="latest")
+from flows.run_verbs import runs, show
+from flows.verb_options import (
+    DEFAULT_STORE,
+    json_option,
+    open_store,
+    run_argument,
+    set_option,
+    store_option,
+    workers_option,
+)
+from storage.runs import Run, UnknownRun, find_run
+from storage.store import Store
 
 
 class _Verbs(click.Group):
@@ -89,7 +97,7 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
 
         loaded = load_recipe(recipe, overrides)
         check_rule_files(loaded.filters)
-        store = _store(store_url)
+        store = open_store(store_url)
         store.check_writable()
         loaded = check_source(loaded)
 
@@ -132,51 +140,8 @@ def recipe(recipe: str, overrides: tuple[str, ...]) -> None:
         click.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110), nl=False)
 
 
-@main.command()
-@store_option
-@json_option
-def runs(store_url: str, as_json: bool) -> None:
-    """List the runs of a store, oldest first."""
-    with clear_errors():
-        found = list_runs(_store(store_url))
-        if as_json:
-            rows = [
-                {
-                    "run_id": each.run_id,
-                    "recipe": each.recipe_name,
-                    "recipe_digest": each.recipe_digest,
-                    "status": each.status,
-                    "created_at": each.created_at,
-                    "corpus_digest": each.corpus_digest,
-                    "val_bits_per_byte": each.metrics.get("val_bits_per_byte"),
-                }
-                for each in found
-            ]
-            click.echo(json.dumps({"runs": rows}))
-            return
-        if not found:
-            click.echo(f"no runs in {store_url} yet; `gristmill run demo` makes one")
-        for each in found:
-            score = each.metrics.get("val_bits_per_byte")
-            click.echo(
-                f"{each.run_id:<36} {each.status:<12} {each.created_at}  corpus {(each.corpus_digest or '-')[:12]:<12}"
-                f"{'' if score is None else f'  {score:.3f} bits/byte'}"
-            )
-
-
-@main.command()
-@_run_argument
-@store_option
-@json_option
-def show(run: str, store_url: str, as_json: bool) -> None:
-    """Show a run: its stages with what went in, came out and was dropped, its scores, where its results are."""
-    with clear_errors():
-        store = _store(store_url)
-        found = find_run(store, run)
-        if as_json:
-            click.echo(json.dumps(_run_json(store, found)))
-        else:
-            _print_run(store, found)
+main.add_command(runs)
+main.add_command(show)
 
 
 @main.command()
@@ -189,7 +154,7 @@ def why(url: str, run_name: str, store_url: str, as_json: bool) -> None:
     with clear_errors():
         from flows.why import describe_fate, fate_of
 
-        store = _store(store_url)
+        store = open_store(store_url)
         found = find_run(store, run_name)
         captures = fate_of(url, store, found)
         if as_json:
@@ -201,7 +166,7 @@ def why(url: str, run_name: str, store_url: str, as_json: bool) -> None:
 
 
 @main.command("what-if")
-@_run_argument
+@run_argument
 @click.option(
     "--set",
     "overrides",
@@ -230,7 +195,7 @@ def what_if(
         from flows.filter_settings import change_filters
         from flows.what_if import describe_what_if, judged_filters, what_if
 
-        store = _store(store_url)
+        store = open_store(store_url)
         found = find_run(store, run)
         changed = change_filters(judged_filters(store, found), overrides) if overrides else None
         answer = what_if(store, found, changed, samples=samples, rule=rule)
@@ -263,7 +228,7 @@ def generate(
         from flows.generation import generate_text
         from model.parameters import SamplingParameters
 
-        store = _store(store_url)
+        store = open_store(store_url)
         found = find_run(store, run)
         sampling = SamplingParameters(
             max_new_tokens=max_tokens, temperature=0.0 if greedy else temperature, top_p=top_p, seed=seed
@@ -276,13 +241,13 @@ def generate(
 
 
 @main.command()
-@_run_argument
+@run_argument
 @store_option
 @click.option("--open", "open_it", is_flag=True, help="Open it in a browser.")
 def report(run: str, store_url: str, open_it: bool) -> None:
     """Print where the report page of a run is."""
     with clear_errors():
-        store = _store(store_url)
+        store = open_store(store_url)
         found = find_run(store, run)
         path = found.paths.get("report")
         if path is None:
@@ -305,7 +270,7 @@ def ui_start(store_url: str) -> None:
     with clear_errors():
         from flows.server import start_server
 
-        store = _store(store_url)
+        store = open_store(store_url)
         click.echo(start_server(_prefect_home(store), _pages_folder(store)).ui_url)
 
 
@@ -316,7 +281,7 @@ def ui_stop(store_url: str) -> None:
     with clear_errors():
         from flows.server import stop_server
 
-        click.echo("stopped" if stop_server(_prefect_home(_store(store_url))) else "was not running")
+        click.echo("stopped" if stop_server(_prefect_home(open_store(store_url))) else "was not running")
 
 
 @ui.command("status")
@@ -326,21 +291,14 @@ def ui_status(store_url: str) -> None:
     with clear_errors():
         from flows.server import running_server
 
-        server = running_server(_prefect_home(_store(store_url)))
+        server = running_server(_prefect_home(open_store(store_url)))
         click.echo("not running" if server is None else server.ui_url)
         if server is None:
             sys.exit(WORK_FAILED)
 
 
-for _verb in (crawls, extract, judge, dedup, decontaminate, indexes, train_classifier, train_perplexity):
+for _verb in (crawls, extract, judge, dedup, decontaminate, forget, indexes, train_classifier, train_perplexity):
     main.add_command(_verb)
-
-
-def _store(url: str) -> Store:
-    try:
-        return Store(url)
-    except (ValueError, ImportError, OSError) as error:
-        raise StoreError(f"store {url}: {error}") from error
 
 
 def _prefect_home(store: Store) -> Path:
@@ -350,53 +308,6 @@ def _prefect_home(store: Store) -> Path:
 
 def _pages_folder(store: Store) -> Path | None:
     return Path(store.root) / "runs" if store.is_local else None
-
-
-def _run_json(store: Store, run: Run) -> dict[str, Any]:
-    return {
-        "run_id": run.run_id,
-        "recipe": run.recipe_name,
-        "recipe_digest": run.recipe_digest,
-        "corpus_digest": run.corpus_digest,
-        "git_commit": run.environment.get("git_commit"),
-        "status": run.status,
-        "error": run.error,
-        "created_at": run.created_at,
-        "finished_at": run.finished_at,
-        "stages": [
-            {name: value for name, value in stage.as_json().items() if name != "metrics"} for stage in run.stages
-        ],
-        "earlier": [{"entry": each.entry, "run_id": each.run_id} for each in run.earlier],
-        "metrics": run.metrics,
-        "paths": {name: store.full_path(path) for name, path in run.paths.items()},
-    }
-
-
-def _print_run(store: Store, run: Run) -> None:
-    click.echo(f"{run.run_id}  {run.status}{'' if run.error is None else f': {run.error}'}")
-    click.echo(f"recipe {run.recipe_name} {run.recipe_digest[:12]}   corpus {(run.corpus_digest or '-')[:12]}")
-    click.echo(f"begun {run.created_at}, ended {run.finished_at or '-'}")
-    for each in run.earlier:
-        click.echo(f"deduplicated against run {each.run_id} ({each.entry})")
-    click.echo()
-    for stage in run.stages:
-        account = stage.account
-        how = "cached" if stage.reused else f"{stage.seconds:.1f} s"
-        click.echo(
-            f"{stage.name:<11}{how:>9}  {account.documents_in:>12,} {account.unit_in:<9} -> "
-            f"{account.documents_out:>12,} {account.unit_out}"
-        )
-        for reason, count in sorted(account.dropped.items(), key=lambda item: (-item[1], item[0])):
-            click.echo(f"{'':<22}{-count:>12,} {reason}")
-    if run.metrics:
-        click.echo()
-    for name, value in sorted(run.metrics.items()):
-        if isinstance(value, int | float):
-            click.echo(f"{name:<28} {value:,.4f}" if isinstance(value, float) else f"{name:<28} {value:,}")
-    if run.paths:
-        click.echo()
-    for name, path in sorted(run.paths.items()):
-        click.echo(f"{name:<11} {store.full_path(path)}")
 
 
 def _print_summary(store: Store, run: Run, ui_url: str) -> None:

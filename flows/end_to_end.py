@@ -13,10 +13,12 @@ from flows.corpus import (
     extract,
     fetch,
     judge,
+    leave_out_withdrawn,
     mask_private_data,
     materialise,
     remove_repeated_lines,
     remove_semantic_duplicates,
+    sign,
 )
 from flows.dedup_index import check_index, index_kept
 from flows.ending import wait_for_task_rows
@@ -27,6 +29,7 @@ from flows.report import write_report
 from flows.session import RunSettings, Session, open_session
 from flows.tokens import check_for_items, encode_and_shuffle, train_tokenizer
 from flows.training import train
+from flows.withdrawal import check_exclusions
 
 
 @flow(name="gristmill", flow_run_name="{recipe.name}", persist_result=False)
@@ -41,11 +44,14 @@ def end_to_end(recipe: Recipe, settings: RunSettings) -> str:
 
 def turn_the_mill(recipe: Recipe, session: Session) -> None:
     check_embedding(recipe)  # a model or function that the recipe names is there
+    check_exclusions(session)  # the list of what was withdrawn can be read
     sources = fetch(session, recipe)  # WARC files: named, counted, fingerprinted
     check_index(session, recipe, sources)  # earlier runs that this one is deduplicated against, where it is
     documents = extract(session, recipe, sources)  # main text of every page that has one
     judged = judge(session, recipe, documents)  # signals of every document; the first rule it breaks
-    unique = deduplicate(session, recipe, judged)  # copies and near copies, each verified against the one kept
+    signed = sign(session, recipe, judged)  # MinHash signatures and exact hashes
+    allowed = leave_out_withdrawn(session, signed)  # pages and domains on the store's list, where it has one
+    unique = deduplicate(session, recipe, allowed)  # copies and near copies, each verified against the one kept
     distinct = remove_semantic_duplicates(session, recipe, unique)  # the same in other words; off by default
     unframed = remove_repeated_lines(session, recipe, distinct)  # lines that a site puts on many pages; off by default
     clean = decontaminate(session, recipe, unframed)  # documents that hold items of evaluation sets; off by default

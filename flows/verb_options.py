@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from storage.store import Store, StoreError
+
 DEFAULT_STORE = ".gristmill"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -20,6 +22,7 @@ store_option = click.option(
     show_envvar=True,
     help="Folder or fsspec URL that holds stages and runs.",
 )
+run_argument = click.argument("run", metavar="[RUN]", default="latest")
 out_option = click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder to write; must be new or empty."
 )
@@ -48,3 +51,15 @@ def workers_option(what: str) -> Callable[[Command], Command]:
         show_envvar=True,
         help=f"{what}.  [default: the cores this process may use]",
     )
+
+
+def open_store(url: str) -> Store:
+    """The store that `store_option` names.
+
+    Raises:
+        StoreError: no file system is known for it, or it cannot be opened.
+    """
+    try:
+        return Store(url)
+    except (ValueError, ImportError, OSError) as error:
+        raise StoreError(f"store {url}: {error}") from error

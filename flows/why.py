@@ -85,6 +85,9 @@ def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
             )
         elif "signals" in capture:
             lines.append("  judge      kept: no rule broken")
+        withdrawn = capture.get("withdrawn")
+        if withdrawn:
+            lines.append(f"  withdrawn  dropped: {withdrawn['rule']}: {withdrawn['evidence']}")
         duplicate = capture.get("duplicate")
         if duplicate:
             lines.append(f"  {duplicate['stage']:<10} dropped: {_duplicate_of(duplicate)}")
@@ -183,6 +186,8 @@ def _fate(
     if "judge" in stages:
         fate["rules"] = _asked(conditions, fate["signals"], row)
         fate["decision"] = next(iter(_by_id(stages["judge"], "decisions", part, DECISIONS, doc_id)), None)
+    if "withdrawn" in stages:
+        fate["withdrawn"] = next(iter(_by_id(stages["withdrawn"], "decisions", part, DECISIONS, doc_id)), None)
     if "dedup" in stages:
         clusters = stages.get("semantic", stages["dedup"])  # the later one's clusters hold the earlier one's
         cluster = next(iter(_by_id(clusters, "clusters", part, CLUSTERS, doc_id)), None)

@@ -77,7 +77,8 @@ class EarlierRun:
 class Run:
     """One run of a recipe. `paths` are relative to the store's root, so that a store may move.
 
-    `earlier`: what it was deduplicated against, in order; empty where its recipe names no index.
+    `earlier`: what it was deduplicated against, in order; empty where its recipe names no index. `exclusions`: names of
+    the entries of the list of what was withdrawn (see `exclusions`) that it has seen.
     """
 
     run_id: str
@@ -94,6 +95,7 @@ class Run:
     corpus_digest: str | None = None
     stages: list[StageOutcome] = field(default_factory=list)
     earlier: list[EarlierRun] = field(default_factory=list)
+    exclusions: list[str] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
     paths: dict[str, str] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
