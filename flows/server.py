@@ -17,6 +17,9 @@ from pathlib import Path
 import httpx
 import psutil
 
+from flows.verb_options import DEFAULT_STORE
+from storage.store import Store
+
 _START_SECONDS = 180  # a first start took 27 s on a busy 2-core machine
 _HOST = "127.0.0.1"
 _PAGES_RECORD = "pages.json"
@@ -54,6 +57,16 @@ class Server:
             return httpx.get(f"{self.api_url}/health", timeout=5).status_code == 200
         except httpx.HTTPError:
             return False
+
+
+def prefect_home(store: Store) -> Path:
+    """Where a store's server keeps its database: beside the runs on a local store, else in the working folder."""
+    return (Path(store.root) if store.is_local else Path(DEFAULT_STORE).absolute()) / "prefect"
+
+
+def pages_folder(store: Store) -> Path | None:
+    """The folder of a store's report pages; None where the store is not on this machine."""
+    return Path(store.root) / "runs" if store.is_local else None
 
 
 def start_server(home: Path, pages: Path | None) -> Server:
