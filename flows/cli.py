@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from flows.backfill_verb import backfill
 from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.crawl_verbs import crawls
 from flows.decontaminate_verb import decontaminate
@@ -19,7 +20,8 @@ from flows.dedup_verb import dedup
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
 from flows.index_verb import indexes
-from flows.verb_options import json_option, set_option, store_option, workers_option
+from flows.schedule_verb import schedule
+from flows.verb_options import json_option, runner_option, set_option, store_option, workers_option
 from storage.runs import Run, UnknownRun, find_run, list_runs
 from storage.store import Store, StoreError
 
@@ -54,17 +56,14 @@ def main() -> None:
 @set_option("the recipe")
 @store_option
 @workers_option("Parts worked on at once")
-@click.option(
-    "--runner",
-    type=click.Choice(["processes", "threads"]),
-    default="processes",
-    show_default=True,
-    help="Where parts are worked on. The result is the same.",
-)
-def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | None, runner: Any) -> None:
+@runner_option
+@click.option("--again", is_flag=True, help="With source.crawl=latest: also where that crawl is built already.")
+def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | None, runner: Any, again: bool) -> None:
     """Run RECIPE: a built-in one (demo, commoncrawl, minicrawl) or the path of a YAML file.
 
-    What an earlier run published is used, not made again; an interrupted run continues where it stopped.
+    What an earlier run published is used, not made again; an interrupted run continues where it stopped. With
+    source.crawl=latest the newest crawl is built, deduplicated against those that were built before, and nothing is
+    done where it is built already.
 
     \b
     gristmill run demo
@@ -77,6 +76,7 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
         from flows.process_settings import prepare_process
 
         prepare_process()
+        from flows.increments import built_by, describe_built
         from flows.recipe import load_recipe
         from flows.runners import default_workers
         from flows.running import check_request, run_recipe
@@ -86,8 +86,13 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
         loaded = load_recipe(recipe, overrides)
         store = _store(store_url)
         check_request(loaded, store)
+        resolved = check_source(loaded)
+        built = built_by(resolved, list_runs(store)) if loaded.is_for_latest and not again else None
+        if built is not None:
+            click.echo(f"{describe_built(str(resolved.source.crawl), built)}; --again runs the recipe nevertheless")
+            return
         settings = RunSettings(store_url=store.url, runner=runner, workers=workers or default_workers())
-        done = run_recipe(check_source(loaded), settings)
+        done = run_recipe(resolved, settings)
         _print_summary(store, done.run, done.ui_url)
 
 
@@ -305,7 +310,18 @@ def ui_status(store_url: str) -> None:
             sys.exit(WORK_FAILED)
 
 
-for _verb in (crawls, extract, judge, dedup, decontaminate, indexes, train_classifier, train_perplexity):
+for _verb in (
+    schedule,
+    backfill,
+    crawls,
+    extract,
+    judge,
+    dedup,
+    decontaminate,
+    indexes,
+    train_classifier,
+    train_perplexity,
+):
     main.add_command(_verb)
 
 
