@@ -5,7 +5,6 @@ server's address stands in the environment.
 """
 
 import json
-import os
 import sys
 import webbrowser
 from pathlib import Path
@@ -23,15 +22,15 @@ from flows.forget_verb import forget
 from flows.index_verb import indexes
 from flows.run_verbs import runs, show
 from flows.verb_options import (
-    DEFAULT_STORE,
     json_option,
     open_store,
     run_argument,
+    runner_option,
     set_option,
     store_option,
     workers_option,
 )
-from storage.runs import Run, UnknownRun, find_run
+from storage.runs import Run, UnknownRun, find_run, list_runs
 from storage.store import Store
 
 
@@ -63,17 +62,14 @@ def main() -> None:
 @set_option("the recipe")
 @store_option
 @workers_option("Parts worked on at once")
-@click.option(
-    "--runner",
-    type=click.Choice(["processes", "threads"]),
-    default="processes",
-    show_default=True,
-    help="Where parts are worked on. The result is the same.",
-)
-def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | None, runner: Any) -> None:
+@runner_option
+@click.option("--again", is_flag=True, help="With source.crawl=latest: also where that crawl is built already.")
+def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | None, runner: Any, again: bool) -> None:
     """Run RECIPE: a built-in one (demo, commoncrawl, minicrawl) or the path of a YAML file.
 
-    What an earlier run published is used, not made again; an interrupted run continues where it stopped.
+    What an earlier run published is used, not made again; an interrupted run continues where it stopped. With
+    source.crawl=latest the newest crawl is built, deduplicated against those that were built before, and nothing is
+    done where it is built already.
 
     \b
     gristmill run demo
@@ -83,47 +79,27 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
     gristmill run my.yaml --set dedup.threshold=0.7 --set goal=corpus
     """
     with clear_errors():
-        from flows.compiled import keep_compiled_kernels
+        from flows.process_settings import prepare_process
 
-        keep_compiled_kernels()
-        # Threads that wait asleep: spinning ones take the cores from each other where anything else runs beside
-        # training (measured with one busy neighbour a core: 4 times the CPU time, a third of the tokens a second).
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
+        prepare_process()
+        from flows.increments import built_by, describe_built
         from flows.recipe import load_recipe
         from flows.runners import default_workers
+        from flows.running import check_request, run_recipe
+        from flows.session import RunSettings
         from flows.source_checks import check_source
-        from pipeline_lib.filters.rule_files import check_rule_files
 
         loaded = load_recipe(recipe, overrides)
-        check_rule_files(loaded.filters)
         store = open_store(store_url)
-        store.check_writable()
-        loaded = check_source(loaded)
-
-        from flows.server import start_server
-        from flows.session import RunSettings, close_dead_runs
-
-        dead = close_dead_runs(store)
-        click.echo(f"store {store.url}", err=True)
-        server = start_server(_prefect_home(store), _pages_folder(store))
-        click.echo(f"Prefect UI {server.ui_url}", err=True)
-
-        from prefect.exceptions import TerminationSignal
-
-        from flows.end_to_end import end_to_end, thread_runner
-        from flows.ending import crash_flow_runs
-
-        crash_flow_runs([each.flow_run_id for each in dead if each.flow_run_id])
-        settings = RunSettings(
-            store_url=store.url, runner=runner, workers=workers or default_workers(), pages_url=server.pages_url
-        )
-        flow = end_to_end.with_options(task_runner=thread_runner(settings.workers))  # type: ignore[arg-type]  # invariant
-        try:
-            run_id = flow(loaded, settings)
-        except TerminationSignal as error:
-            raise KeyboardInterrupt from error
-        _print_summary(store, find_run(store, run_id), server.ui_url)
+        check_request(loaded, store)
+        resolved = check_source(loaded)
+        built = built_by(resolved, list_runs(store)) if loaded.is_for_latest and not again else None
+        if built is not None:
+            click.echo(f"{describe_built(str(resolved.source.crawl), built)}; --again runs the recipe nevertheless")
+            return
+        settings = RunSettings(store_url=store.url, runner=runner, workers=workers or default_workers())
+        done = run_recipe(resolved, settings)
+        _print_summary(store, done.run, done.ui_url)
 
 
 @main.command()
@@ -268,10 +244,10 @@ def ui() -> None:
 def ui_start(store_url: str) -> None:
     """Start the server, or find it running, and print its address."""
     with clear_errors():
-        from flows.server import start_server
+        from flows.server import pages_folder, prefect_home, start_server
 
         store = open_store(store_url)
-        click.echo(start_server(_prefect_home(store), _pages_folder(store)).ui_url)
+        click.echo(start_server(prefect_home(store), pages_folder(store)).ui_url)
 
 
 @ui.command("stop")
@@ -279,9 +255,9 @@ def ui_start(store_url: str) -> None:
 def ui_stop(store_url: str) -> None:
     """Stop the server. Runs and their results are in the store and stay."""
     with clear_errors():
-        from flows.server import stop_server
+        from flows.server import prefect_home, stop_server
 
-        click.echo("stopped" if stop_server(_prefect_home(open_store(store_url))) else "was not running")
+        click.echo("stopped" if stop_server(prefect_home(open_store(store_url))) else "was not running")
 
 
 @ui.command("status")
@@ -289,9 +265,9 @@ def ui_stop(store_url: str) -> None:
 def ui_status(store_url: str) -> None:
     """Print the server's address, or that it is not running (exit code 1)."""
     with clear_errors():
-        from flows.server import running_server
+        from flows.server import prefect_home, running_server
 
-        server = running_server(_prefect_home(open_store(store_url)))
+        server = running_server(prefect_home(open_store(store_url)))
         click.echo("not running" if server is None else server.ui_url)
         if server is None:
             sys.exit(WORK_FAILED)
@@ -299,15 +275,6 @@ def ui_status(store_url: str) -> None:
 
 for _verb in (crawls, extract, judge, dedup, decontaminate, forget, indexes, train_classifier, train_perplexity):
     main.add_command(_verb)
-
-
-def _prefect_home(store: Store) -> Path:
-    """Beside the runs on a local store; in the working folder where the store is elsewhere."""
-    return (Path(store.root) if store.is_local else Path(DEFAULT_STORE).absolute()) / "prefect"
-
-
-def _pages_folder(store: Store) -> Path | None:
-    return Path(store.root) / "runs" if store.is_local else None
 
 
 def _print_summary(store: Store, run: Run, ui_url: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
@@ -36,6 +36,9 @@ _LIBRARIES = (
 )
 
 
+BegunBy = Literal["run", "schedule", "backfill", "plan"]
+
+
 class Stopped(RuntimeError):
     """The run is ending: an earlier part failed, or somebody pressed Ctrl-C."""
 
@@ -48,6 +51,7 @@ class RunSettings:
     runner: RunnerName = "processes"
     workers: int = field(default_factory=default_workers)
     pages_url: str | None = None  # where the report page can be read in a browser
+    begun_by: BegunBy = "run"
 
 
 @dataclass(kw_only=True)
@@ -97,7 +101,7 @@ def open_session(recipe: Recipe, settings: RunSettings, flow_run_id: str | None)
         pid=os.getpid(),
         flow_run_id=flow_run_id,
         environment=describe_environment(_LIBRARIES),
-        settings={"runner": settings.runner, "workers": settings.workers},
+        settings={"runner": settings.runner, "workers": settings.workers, "begun_by": settings.begun_by},
     )
     save_run(store, run)
     session = Session(

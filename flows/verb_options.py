@@ -34,6 +34,14 @@ id_field_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
+runner_option = click.option(
+    "--runner",
+    type=click.Choice(["processes", "threads"]),
+    default="processes",
+    show_default=True,
+    help="Where parts are worked on. The result is the same.",
+)
+
 
 def set_option(what: str) -> Callable[[Command], Command]:
     return click.option(

@@ -1,0 +1,67 @@
+"""Run a loaded recipe from its first check to its record: what `run`, a schedule, a backfill and a plan do alike.
+
+To be imported after `prepare_process` was called.
+"""
+
+from dataclasses import dataclass, replace
+
+import click
+
+from flows.recipe import Recipe
+from flows.server import Server, pages_folder, prefect_home, start_server
+from flows.session import RunSettings, close_dead_runs
+from pipeline_lib.filters.rule_files import check_rule_files
+from storage.runs import Run, find_run
+from storage.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletedRun:
+    """A run that came to its end, and where it can be looked at."""
+
+    run: Run
+    ui_url: str
+
+
+def check_request(recipe: Recipe, store: Store) -> None:
+    """What can be wrong with a request and is found without a look at its sources.
+
+    Raises:
+        WrongRequest: a file of rules that the recipe names cannot be used, or the store cannot be written.
+    """
+    check_rule_files(recipe.filters)
+    store.check_writable()
+
+
+def open_server(store: Store) -> Server:
+    """The Prefect server of a store, running; says where both are."""
+    click.echo(f"store {store.url}", err=True)
+    server = start_server(prefect_home(store), pages_folder(store))
+    click.echo(f"Prefect UI {server.ui_url}", err=True)
+    return server
+
+
+def run_recipe(recipe: Recipe, settings: RunSettings) -> CompletedRun:
+    """Run a recipe whose sources were looked at (`check_source`), and return its record.
+
+    Raises:
+        KeyboardInterrupt: at Ctrl-C, and at the end signal, too.
+    """
+    store = Store(settings.store_url)
+    dead = close_dead_runs(store)
+    server = open_server(store)
+
+    # Prefect only now: it reads the server's address from the environment when it is imported
+    from prefect.exceptions import TerminationSignal
+
+    from flows.end_to_end import end_to_end, thread_runner
+    from flows.ending import crash_flow_runs
+
+    crash_flow_runs([each.flow_run_id for each in dead if each.flow_run_id])
+    settings = replace(settings, pages_url=server.pages_url)
+    flow = end_to_end.with_options(task_runner=thread_runner(settings.workers))  # type: ignore[arg-type]  # invariant
+    try:
+        run_id = flow(recipe, settings)
+    except TerminationSignal as error:
+        raise KeyboardInterrupt from error
+    return CompletedRun(run=find_run(store, run_id), ui_url=server.ui_url)

@@ -1,0 +1,241 @@
+"""A schedule: a deployment at the Prefect server, and one process that begins its runs when their time has come.
+
+Prefect's own runner would do most of this, but it ends what is at work when its server is away for a while, and begins
+every run that was missed. Here a run goes on without a server, which is started again where it is ours; times that
+passed unattended are skipped and said so.
+
+Each run is a process of its own (`python -m prefect.engine`): it reads the recipe anew, and its memory is free again
+when it ends.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import FrameType
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, State, StateType
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.flows import EntrypointType
+from prefect.schedules import Cron, Interval, Schedule
+from prefect.states import Cancelled, Crashed, Pending
+
+from flows.schedule_times import Due, Times, choose_due
+from flows.scheduled import TAG, scheduled_run
+from flows.server import Server, ServerFailed, revive_server
+
+_POLL_SECONDS = 5.0
+_ENDING_SECONDS = 90.0  # for a run to end its workers and write its record
+_AWAY = (httpx.HTTPError, PrefectHTTPStatusError, OSError)
+
+
+@dataclass(kw_only=True)
+class ScheduleProcess:
+    """Begins the runs of one deployment, one at a time, until it is told to stop.
+
+    Attributes:
+        say: tells the person at the terminal.
+        poll_seconds: between looks at the server.
+        num_done, num_failed: runs that ended, and those of them that did not complete.
+    """
+
+    server: Server
+    deployment_id: UUID
+    times: Times
+    say: Callable[[str], None]
+    poll_seconds: float = _POLL_SECONDS
+    num_done: int = 0
+    num_failed: int = 0
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _is_away: bool = False
+
+    def work(self, max_runs: int | None = None) -> None:
+        """Begin runs when they are due; returns when stopped, or after `max_runs` runs."""
+        # a look at the clock of this machine only: the server of a team may be a little off
+        since = datetime.now(UTC) - timedelta(seconds=2 * self.poll_seconds)
+        with SyncPrefectClient(self.server.api_url) as client:
+            self._say_next()
+            while not self.stopping.is_set() and (max_runs is None or self.num_done < max_runs):
+                due = self._asked(lambda: self._claim_due(client, since))
+                if due is None:
+                    self.stopping.wait(self.poll_seconds)
+                    continue
+                self._run(client, due)
+                if max_runs is None or self.num_done < max_runs:
+                    self._say_next()
+
+    def stop(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """Begin nothing more, and end what is at work; may be a signal's handler."""
+        self.stopping.set()
+
+    def _claim_due(self, client: SyncPrefectClient, since: datetime) -> Due | None:
+        """The run to begin now, if any; the server has given it to us and to nobody else."""
+        planned = client.get_scheduled_flow_runs_for_deployments(
+            [self.deployment_id], scheduled_before=datetime.now(UTC)
+        )
+        due = [
+            Due(flow_run_id=str(each.id), at=each.expected_start_time or each.next_scheduled_start_time or since)
+            for each in planned
+        ]
+        chosen, skipped = choose_due(due, since)
+        for each in skipped:
+            reason = (
+                "a later time had come when the run before it ended"
+                if each.at >= since
+                else "no process was there to begin it; `gristmill backfill` builds crawls that were missed"
+            )
+            self.say(f"skipped {_clock(each.at)}: {reason}")
+            _set_state(client, each.flow_run_id, Cancelled(name="Skipped", message=reason))
+        if chosen is None:
+            return None
+        return chosen if _set_state(client, chosen.flow_run_id, Pending()) else None
+
+    def _run(self, client: SyncPrefectClient, due: Due) -> None:
+        self.say(f"begun {_clock(datetime.now(UTC))} for {_clock(due.at)}")
+        # a session of its own: Ctrl-C at the terminal reaches this process, which then ends the run in order
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect.engine", due.flow_run_id],
+            env={**os.environ, "PREFECT__FLOW_RUN_ID": due.flow_run_id},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        is_cancelled = False
+        try:
+            while process.poll() is None and not self.stopping.is_set() and not is_cancelled:
+                _wait(process, self.stopping, self.poll_seconds)
+                state = self._asked(lambda: _state_of(client, due.flow_run_id))
+                is_cancelled = state is not None and state.type == StateType.CANCELLING
+        finally:
+            was_ended = process.poll() is None
+            _end(process)
+        self.num_done += 1
+        if is_cancelled:
+            self._asked(lambda: _set_state(client, due.flow_run_id, Cancelled(), force=True))
+        self._say_ended(client, due, process.returncode, was_ended)
+
+    def _say_ended(self, client: SyncPrefectClient, due: Due, code: int, was_ended: bool) -> None:
+        state = self._asked(lambda: _state_of(client, due.flow_run_id))
+        if state is not None and not state.is_final():  # it died without a word
+            crashed = Crashed(message="stopped by hand" if was_ended else f"its process ended with code {code}")
+            self._asked(lambda: _set_state(client, due.flow_run_id, crashed, force=True))
+            state = crashed
+        completed = code == 0 if state is None else state.is_completed()
+        self.num_failed += not completed
+        told = f"code {code}" if state is None else f"{state.name}{f': {state.message}' if state.message else ''}"
+        self.say(f"ended {_clock(datetime.now(UTC))}: {told}")
+        if not completed and not was_ended:
+            self.say("the schedule goes on; what was published stays, and the next run continues from there")
+
+    def _say_next(self) -> None:
+        upcoming = self.times.next_after(datetime.now(UTC))
+        if upcoming is not None:
+            self.say(f"next run {'about ' if self.times.every else ''}{_clock(upcoming)}")
+
+    def _asked(self, question: Callable[[], Any]) -> Any:
+        """What the server answers; None while it does not answer, and one that is ours is started again."""
+        try:
+            answer = question()
+        except _AWAY as error:
+            self._look_after_server(error)
+            return None
+        if self._is_away:
+            self._is_away = False
+            self.say("the Prefect server answers again")
+        return answer
+
+    def _look_after_server(self, error: Exception) -> None:
+        try:
+            if revive_server(self.server):
+                self.say("the Prefect server was gone; it is started again")
+                return
+        except ServerFailed as failed:
+            error = failed
+        if not self._is_away:
+            self._is_away = True
+            self.say(f"the Prefect server at {self.server.api_url} does not answer; waiting for it ({error})")
+
+
+def deploy(name: str, times: Times, parameters: dict[str, Any], description: str) -> UUID:
+    """Register the deployment with its schedule, or change the one of that name; its id."""
+    schedule: Schedule = (
+        Cron(times.cron or "", timezone=times.timezone) if times.every is None else Interval(times.every)
+    )
+    deployment = scheduled_run.to_deployment(
+        name=name,
+        schedule=schedule,
+        parameters=parameters,
+        description=description,
+        tags=[TAG],
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+        entrypoint_type=EntrypointType.MODULE_PATH,  # wherever the process is started
+    )
+    found = deployment.apply()
+    assert isinstance(found, UUID)
+    return found
+
+
+def begin_now(server: Server, deployment_id: UUID) -> None:
+    """Plan one run for this moment."""
+    with SyncPrefectClient(server.api_url) as client:
+        client.create_flow_run_from_deployment(deployment_id)
+
+
+@contextmanager
+def stopped_by_signals(process: ScheduleProcess) -> Iterator[None]:
+    """Ctrl-C and the end signal stop the process in order; as before, afterwards."""
+    before = {number: signal.signal(number, process.stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait(process: "subprocess.Popen[bytes]", stopping: threading.Event, seconds: float) -> None:
+    """Until the process ends, or it is time to stop, but no longer than that."""
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        if stopping.wait(0.2):
+            return
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a run as the end signal does: its workers end, its record says so, what is published stays."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(_ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # with its workers
+        process.wait()
+
+
+def _state_of(client: SyncPrefectClient, flow_run_id: str) -> "State[Any] | None":
+    try:
+        return client.read_flow_run(UUID(flow_run_id)).state
+    except ObjectNotFound:
+        return None
+
+
+def _set_state(client: SyncPrefectClient, flow_run_id: str, state: "State[Any]", force: bool = False) -> bool:
+    """Whether the server took it."""
+    try:
+        return client.set_flow_run_state(UUID(flow_run_id), state, force=force).status == SetStateStatus.ACCEPT
+    except ObjectNotFound:
+        return False
+
+
+def _clock(moment: datetime) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
