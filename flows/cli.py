@@ -187,15 +187,21 @@ def show(run: str, store_url: str, as_json: bool) -> None:
 def why(url: str, run_name: str, store_url: str, as_json: bool) -> None:
     """Tell the fate of the page URL in a run: where it was found, what it was measured at, kept or dropped and why."""
     with clear_errors():
-        from flows.why import describe_fate, fate_of
+        from flows.why import Fates
+        from flows.why_told import describe_absence, describe_fate
 
         store = _store(store_url)
         found = find_run(store, run_name)
-        captures = fate_of(url, store, found)
+        fates = Fates(store, found)
+        captures = fates.of_url(url)
+        absence = None if captures else fates.absence(url)
         if as_json:
-            click.echo(json.dumps({"url": url, "run_id": found.run_id, "captures": captures}))
-        else:
+            answer = {"url": url, "run_id": found.run_id, "captures": captures}
+            click.echo(json.dumps(answer if absence is None else {**answer, "absence": absence}))
+        elif absence is None:
             click.echo(describe_fate(url, found, captures))
+        else:
+            click.echo(describe_absence(url, found, absence))
         if not captures:
             sys.exit(WORK_FAILED)
 
