@@ -20,6 +20,7 @@ from flows.dedup_verb import dedup
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
 from flows.index_verb import indexes
+from flows.trace_verb import trace
 from flows.verb_options import DEFAULT_STORE, json_option, set_option, store_option, workers_option
 from storage.runs import Run, UnknownRun, find_run, list_runs
 from storage.store import Store, StoreError
@@ -338,7 +339,7 @@ def ui_status(store_url: str) -> None:
             sys.exit(WORK_FAILED)
 
 
-for _verb in (crawls, extract, judge, dedup, decontaminate, indexes, train_classifier, train_perplexity):
+for _verb in (crawls, extract, judge, dedup, decontaminate, indexes, train_classifier, train_perplexity, trace):
     main.add_command(_verb)
 
 

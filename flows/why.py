@@ -19,8 +19,9 @@ from pipeline_lib.filters.signal_units import signal_unit
 from pipeline_lib.filters.stage import recorded_filters
 from pipeline_lib.lookup import Place, rows_of_documents, rows_of_url, urls_of_host
 from pipeline_lib.survivors import TRAIL
+from pipeline_lib.tokens.places import TokenPlaces
 from storage.manifests import MissingStage, PublishedStage, open_stage
-from storage.runs import Run, UnknownRun, load_run
+from storage.runs import Run, UnknownRun, load_run, open_stages
 from storage.schemas import (
     CLUSTERS,
     CORPUS,
@@ -62,11 +63,14 @@ class Fates:
     def __init__(self, store: Store, run: Run) -> None:
         self.store = store
         self.run = run
-        self.stages: Mapping[str, PublishedStage] = {each.name: open_stage(store, each.address) for each in run.stages}
+        self.stages: Mapping[str, PublishedStage] = open_stages(store, run)
         if "extract" not in self.stages:
             raise WrongRequest(f"run {run.run_id} extracted nothing ({run.status}): no page of it has a fate yet")
         self._extract = self.stages["extract"]
         self._conditions = _conditions(run)
+        self._tokens = (
+            {split: TokenPlaces(self.stages["tokens"], split) for split in _SPLITS} if "tokens" in self.stages else {}
+        )
 
     def of_url(self, url: str) -> list[dict[str, Any]]:
         """Every capture of a URL, as `fate_of` gives it: documents, and records that became none."""
@@ -161,6 +165,8 @@ class Fates:
                 found = rows_of_documents(stages["corpus"], split, CORPUS, [doc_id], [part])
                 if doc_id in found:
                     fate.update(split=split, row=found[doc_id].row)
+                    tokens = self._tokens[split].of_document(doc_id) if self._tokens else None
+                    fate["tokens"] = None if tokens is None else tokens.as_json()
         if "corpus" in stages and fate["dropped"] is None and "split" not in fate:
             fate["dropped"] = {"stage": "corpus", "rule": "empty_after_edits"}
         return fate

@@ -48,6 +48,17 @@ def describe_absence(url: str, run: Run, absence: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def describe_drop(fate: Mapping[str, Any]) -> str:
+    """Which stage dropped a document, by which rule and by how much, on one line."""
+    dropped = fate["dropped"]
+    if dropped is None:
+        edits = ", ".join(f"{edit['stage']} {edit['rule']}" for edit in fate["edits"])
+        return f"kept, in {fate['split']}, but edited there: {edits}" if "split" in fate else "kept so far"
+    if fate.get("duplicate"):
+        return f"dropped by {dropped['stage']}: {_duplicate_of(fate['duplicate'])}"
+    return f"dropped by {dropped['stage']}: {dropped['rule']}{_because(dropped)}"
+
+
 def _capture_lines(capture: Mapping[str, Any]) -> Iterator[str]:
     yield f"{capture['url']}"
     yield f"  found at   {capture['warc_path']} offset {capture['warc_offset']}"
@@ -80,6 +91,13 @@ def _capture_lines(capture: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {dropped['stage']:<10} dropped: {dropped['rule']}{_because(dropped)}"
     if "split" in capture:
         yield f"  corpus     {capture['split']}, {capture['part']}, row {capture['row']}"
+    tokens = capture.get("tokens")
+    if tokens:
+        last = tokens["first_token"] + tokens["num_tokens"] - 1
+        yield (
+            f"  tokens     {tokens['num_tokens']:,}, {tokens['first_token']:,} to {last:,} of {tokens['split']}, "
+            f"{tokens['shard']} row {tokens['row']:,}"
+        )
     for rule in capture.get("rules", []):
         value = rule["value"] if isinstance(rule["value"], str) else _number(rule["value"])
         mark = f"broken{_by(rule)}" if rule["broken"] else ""

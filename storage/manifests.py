@@ -18,7 +18,7 @@ import pyarrow as pa
 from storage.accounts import Account, add_accounts
 from storage.digests import file_digest, joined_digest, table_digest
 from storage.store import Store
-from storage.tables import DamagedFile, read_rows, read_table, write_table
+from storage.tables import DamagedFile, read_row_groups, read_rows, read_table, write_table
 
 MANIFEST_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -261,6 +261,11 @@ class PublishedStage:
         """Some rows of a table of a part, in their order in the file; of the rest, little is read."""
         with self._opened(table, part, is_whole=False) as file:
             return read_rows(file, schema, rows, columns)
+
+    def row_groups(self, table: str, part: str, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Some columns of a table of a part, piece by piece in order, each a small share of the memory of a part."""
+        with self._opened(table, part, is_whole=False) as file:
+            yield from read_row_groups(file, schema, columns)
 
     @contextlib.contextmanager
     def _opened(self, table: str, part: str, *, is_whole: bool) -> Iterator[Path | BinaryIO]:

@@ -97,6 +97,17 @@ def read_rows(
         return pa.concat_tables(pieces)
 
 
+def read_row_groups(file: Path | BinaryIO, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Read some columns of a Parquet file, a row group at a time.
+
+    Raises:
+        SchemaMismatch, DamagedFile: see `read_table`.
+    """
+    with _opened(file, schema) as opened:
+        for group in range(opened.metadata.num_row_groups):
+            yield opened.read_row_group(group, columns=list(columns)).select(list(columns))
+
+
 @contextlib.contextmanager
 def _opened(file: Path | BinaryIO, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
     place = str(getattr(file, "name", file))
