@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from flows.backfill_verb import backfill
 from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.crawl_verbs import crawls
 from flows.decontaminate_verb import decontaminate
@@ -21,6 +22,8 @@ from flows.file_verbs import judge, train_classifier, train_perplexity
 from flows.forget_verb import forget
 from flows.index_verb import indexes
 from flows.run_verbs import runs, show
+from flows.schedule_verb import schedule
+from flows.trace_verb import trace
 from flows.verb_options import (
     json_option,
     open_store,
@@ -128,15 +131,21 @@ main.add_command(show)
 def why(url: str, run_name: str, store_url: str, as_json: bool) -> None:
     """Tell the fate of the page URL in a run: where it was found, what it was measured at, kept or dropped and why."""
     with clear_errors():
-        from flows.why import describe_fate, fate_of
+        from flows.why import Fates
+        from flows.why_told import describe_absence, describe_fate
 
         store = open_store(store_url)
         found = find_run(store, run_name)
-        captures = fate_of(url, store, found)
+        fates = Fates(store, found)
+        captures = fates.of_url(url)
+        absence = None if captures else fates.absence(url)
         if as_json:
-            click.echo(json.dumps({"url": url, "run_id": found.run_id, "captures": captures}))
-        else:
+            answer = {"url": url, "run_id": found.run_id, "captures": captures}
+            click.echo(json.dumps(answer if absence is None else {**answer, "absence": absence}))
+        elif absence is None:
             click.echo(describe_fate(url, found, captures))
+        else:
+            click.echo(describe_absence(url, found, absence))
         if not captures:
             sys.exit(WORK_FAILED)
 
@@ -273,7 +282,20 @@ def ui_status(store_url: str) -> None:
             sys.exit(WORK_FAILED)
 
 
-for _verb in (crawls, extract, judge, dedup, decontaminate, forget, indexes, train_classifier, train_perplexity):
+for _verb in (
+    crawls,
+    extract,
+    judge,
+    dedup,
+    decontaminate,
+    forget,
+    indexes,
+    train_classifier,
+    train_perplexity,
+    trace,
+    backfill,
+    schedule,
+):
     main.add_command(_verb)
 
 

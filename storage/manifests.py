@@ -5,11 +5,12 @@ finished part (`parts/part-00000.json`, written after the part's files), and `ma
 without its record, or a stage without its manifest, does not exist for readers.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import pyarrow as pa
 
@@ -17,7 +18,7 @@ from storage.accounts import Account, add_accounts
 from storage.digests import file_digest, joined_digest, table_digest
 from storage.records import parse_record, record_bytes
 from storage.store import Store
-from storage.tables import DamagedFile, read_table, write_table
+from storage.tables import DamagedFile, read_row_groups, read_rows, read_table, write_table
 
 MANIFEST_VERSION = 2
 MANIFEST_NAME = "manifest.json"
@@ -189,13 +190,13 @@ class PartWriter:
             write_table(table, unfinished, schema)
             content = table_digest(read_table(unfinished, schema))  # what is there, not what was meant
 
-    @contextmanager
+    @contextlib.contextmanager
     def file(self, name: str, file_name: str, rows: int = 0) -> Iterator[Path]:
         """Give a local path to write; on a clean exit it is published as `<name>/<file_name>`."""
         with self._recording(name, self.part, f"{name}/{file_name}", rows, None) as unfinished:
             yield unfinished
 
-    @contextmanager
+    @contextlib.contextmanager
     def _recording(
         self, table: str, part: str, path: str, rows: int, content: Callable[[], str] | None
     ) -> Iterator[Path]:
@@ -234,28 +235,58 @@ class PublishedStage:
     def part_names(self) -> list[str]:
         return [part.name for part in self.manifest.parts]
 
+    @cached_property
+    def _records(self) -> Mapping[tuple[str, str], FileRecord]:
+        """The first file of each table and part."""
+        return {(record.table, record.part): record for record in reversed(self.manifest.files())}
+
     def record(self, table: str, part: str) -> FileRecord:
-        for record in self.manifest.files(table):
-            if record.part == part:
-                return record
-        raise MissingStage(f"{self.manifest.address.folder} has no table {table!r} for {part}")
+        try:
+            return self._records[table, part]
+        except KeyError:
+            raise MissingStage(f"{self.manifest.address.folder} has no table {table!r} for {part}") from None
 
     def has(self, table: str, part: str) -> bool:
-        return any(record.part == part for record in self.manifest.files(table))
+        return (table, part) in self._records
 
     def read(self, table: str, part: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
-        record = self.record(table, part)
-        path = f"{self.manifest.address.folder}/{record.path}"
+        """A table of a part, or the named columns of it: only those are fetched from a store elsewhere."""
+        with self._opened(table, part, is_whole=columns is None) as file:
+            return read_table(file, schema, columns)
+
+    def read_rows(
+        self, table: str, part: str, schema: pa.Schema, rows: Sequence[int], columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Some rows of a table of a part, in their order in the file; of the rest, little is read."""
+        with self._opened(table, part, is_whole=False) as file:
+            return read_rows(file, schema, rows, columns)
+
+    def row_groups(self, table: str, part: str, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Some columns of a table of a part, piece by piece in order, each a small share of the memory of a part."""
+        with self._opened(table, part, is_whole=False) as file:
+            yield from read_row_groups(file, schema, columns)
+
+    @contextlib.contextmanager
+    def _opened(self, table: str, part: str, *, is_whole: bool) -> Iterator[Path | BinaryIO]:
+        """A Parquet file of the stage: as a local path, or as a stream where only some of it is wanted from elsewhere.
+
+        Raises:
+            DamagedFile: it cannot be opened or read.
+        """
+        path = f"{self.manifest.address.folder}/{self.record(table, part).path}"
         try:
-            with self.store.local_copy(path) as local:
-                return read_table(local, schema, columns)
+            with contextlib.ExitStack() as stack:
+                if is_whole or self.store.is_local:
+                    yield stack.enter_context(self.store.local_copy(path))
+                else:
+                    yield stack.enter_context(self.store.open_random(path))
         except (DamagedFile, FileNotFoundError) as error:
             raise DamagedFile(
                 f"{self.store.full_path(path)} of stage {self.manifest.stage!r} cannot be read ({error}); "
                 "run again: the damaged part is found and rebuilt"
             ) from error
 
-    @contextmanager
+    @contextlib.contextmanager
     def local_file(self, table: str, part: str | None = None) -> Iterator[Path]:
         """A local path to a file of the stage, by table and part (by default the table's only file)."""
         records = [record for record in self.manifest.files(table) if part is None or record.part == part]

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, Self
 
 from storage.accounts import Account
-from storage.manifests import StageAddress
+from storage.manifests import PublishedStage, StageAddress, open_stage
 from storage.records import parse_record, record_bytes
 from storage.store import Store
 from storage.wrong_request import WrongRequest
@@ -147,6 +147,15 @@ def load_run(store: Store, run_id: str) -> Run:
         raise UnknownRun(f"no run {run_id!r} in {store.url}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UnknownRun(f"{store.full_path(run_path(run_id))} is not a run record of ours: {error}") from error
+
+
+def open_stages(store: Store, run: Run) -> dict[str, PublishedStage]:
+    """What the stages of a run made, by name, in the run's order.
+
+    Raises:
+        MissingStage: one of them is not in the store any more.
+    """
+    return {each.name: open_stage(store, each.address) for each in run.stages}
 
 
 def list_runs(store: Store) -> list[Run]:

@@ -158,6 +158,12 @@ class Store:
             return Path(self.full_path(path)).open("rb")
         return self._filesystem.open(f"{self.root}/{path}", "rb")
 
+    def open_random(self, path: str) -> Any:
+        """The same, for readers that jump: nothing is read ahead of what they ask for."""
+        if self.is_local:
+            return self.open(path)
+        return self._filesystem.open(f"{self.root}/{path}", "rb", cache_type="none")
+
     def remove_unfinished(self, folder: str) -> int:
         """Remove what killed writers left under a folder of a local store; returns how many files went."""
         if not self.is_local:
