@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import webbrowser
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,21 +102,19 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
         server = start_server(_prefect_home(store), _pages_folder(store))
         click.echo(f"Prefect UI {server.ui_url}", err=True)
 
-        from prefect.exceptions import TerminationSignal
-
         from flows.end_to_end import end_to_end, thread_runner
-        from flows.ending import crash_flow_runs
+        from flows.ending import settle_flow_runs
+        from flows.lost_server import run_flow
 
-        crash_flow_runs([each.flow_run_id for each in dead if each.flow_run_id])
+        settle_flow_runs(store, dead)
         settings = RunSettings(
             store_url=store.url, runner=runner, workers=workers or default_workers(), pages_url=server.pages_url
         )
         flow = end_to_end.with_options(task_runner=thread_runner(settings.workers))  # type: ignore[arg-type]  # invariant
-        try:
-            run_id = flow(loaded, settings)
-        except TerminationSignal as error:
-            raise KeyboardInterrupt from error
-        _print_summary(store, find_run(store, run_id), server.ui_url)
+        done = run_flow(
+            partial(flow, loaded, settings), store, lambda message: click.echo(f"warning: {message}", err=True)
+        )
+        _print_summary(store, done, server.ui_url)
 
 
 @main.command()

@@ -18,7 +18,7 @@ def train(session: Session, recipe: Recipe, shards: Stages) -> Stages:
     # here, not above: it imports PyTorch, which runs that end before a model do without
     from model.training_stage import train_part
 
-    with session.progress.stage("training", recipe.training.steps) as progress:
+    with session.progress.stage("training", recipe.training.steps, is_certain=False) as progress:
 
         def on_step(step: "TrainingStep") -> None:
             session.check_stopping()
