@@ -86,10 +86,12 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
         from flows.recipe import load_recipe
         from flows.runners import default_workers
         from flows.source_checks import check_source
+        from flows.tracking.opening import check_trackers
         from pipeline_lib.filters.rule_files import check_rule_files
 
         loaded = load_recipe(recipe, overrides)
         check_rule_files(loaded.filters)
+        check_trackers(loaded.tracking)
         store = _store(store_url)
         store.check_writable()
         loaded = check_source(loaded)

@@ -66,7 +66,9 @@ class Showing:
         self._put(f"artifact {key}", lambda client: client.create_artifact(wanted))
 
     def progress(self, stage: str, done: int, total: int, note: str = "") -> None:
-        """Show how far a stage is: its beginning and its end, and every few seconds between."""
+        """Show how far a stage of several steps is: its beginning and its end, and every few seconds between."""
+        if total < 2:
+            return  # its task is shown to run
         with self._changed:
             bar = self._bars.setdefault(stage, _Bar(stage=stage))
             bar.done, bar.total, bar.note = done, total, note

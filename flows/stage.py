@@ -126,7 +126,8 @@ def run_stage(session: Session, stage: Stage) -> PublishedStage:
             reused=reused,
             seconds=round(seconds, 3),
             metrics=manifest.metrics,
-        )
+        ),
+        manifest,
     )
     fetched = "" if reused else _fetched(sum(map(_bytes_fetched, manifest.parts)), seconds)
     session.progress.finished(stage.name, manifest.account, seconds, reused, fetched)
