@@ -26,7 +26,7 @@ def show_run(session: Session, stages: Mapping[str, PublishedStage]) -> None:
     showing.artifact(
         "funnel",
         "table",
-        _cells(funnel_rows(manifests)),
+        _cells(funnel_table(manifests)),
         f"What went into each stage of {run.run_id}, came out, and was dropped.",
     )
     showing.artifact(
@@ -38,7 +38,7 @@ def show_run(session: Session, stages: Mapping[str, PublishedStage]) -> None:
     showing.artifact(
         "samples",
         "table",
-        _cells(sample_rows(stages, num_kept=_NUM_KEPT, num_per_rule=2, seed=0, excerpt_chars=_EXCERPT_CHARS)),
+        _cells(samples_table(stages)),
         "Documents kept and dropped, with the rule, its value and its threshold.",
     )
     showing.artifact(
@@ -59,6 +59,28 @@ def show_run(session: Session, stages: Mapping[str, PublishedStage]) -> None:
     if "evaluate" in stages:
         showing.artifact("scores", "markdown", _scores(run.metrics), "Scores of the checkpoint.")
     showing.artifact("report", "markdown", _places(session), f"Where all of {run.run_id} is, and how to ask about it.")
+
+
+def funnel_table(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
+    """One row a stage, few and narrow columns: what went in, came out, was dropped and why."""
+    return [
+        {
+            "stage": row["stage"],
+            "in": f"{row['in']:,} {row['unit_in']}",
+            "out": f"{row['out']:,} {row['unit_out']}",
+            "dropped": f"{row['dropped']:,}" if row["dropped"] else "",
+            "percent": f"{row['dropped_percent']:.2f}" if row["dropped"] else "",
+            "reasons": row["reasons"],
+        }
+        for row in funnel_rows(manifests)
+    ]
+
+
+def samples_table(stages: Mapping[str, PublishedStage]) -> list[dict[str, Any]]:
+    """Kept and dropped documents; what decided first, since the pages cut a wide table at the right."""
+    rows = sample_rows(stages, num_kept=_NUM_KEPT, num_per_rule=2, seed=0, excerpt_chars=_EXCERPT_CHARS)
+    order = ("verdict", "rule", "value", "threshold", "evidence", "title", "text", "url", "language", "doc_id")
+    return [{name: row[name] for name in order} for row in rows]
 
 
 def throughput_table(manifests: Mapping[str, Manifest], reused: set[str]) -> list[dict[str, Any]]:

@@ -5,25 +5,21 @@ a task that has tags (ours have none), and to take events and logs. The first fa
 is tried again and again, for seconds an event, and a flow's process waits for it before it ends.
 """
 
+import contextlib
 import logging
 import os
-import time
+import queue
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import ClassVar
 
 import httpx
 from prefect.events.clients import PrefectEventsClient
-from prefect.events.schemas.events import Event
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import Abort, PrefectException, TerminationSignal
-from websockets.exceptions import ConnectionClosed
+from prefect.logging.handlers import APILogWorker
 
 from storage.runs import Run, list_runs, load_run, this_host
 from storage.store import Store
-
-_PAUSE_SECONDS = 15.0
-_MAX_KEPT = 20_000  # events of 2 KB or so
 
 
 class RunFailed(RuntimeError):
@@ -32,25 +28,6 @@ class RunFailed(RuntimeError):
 
 class ServerLost(RuntimeError):
     """Prefect's server went away before a run began."""
-
-
-class PatientEvents(PrefectEventsClient):
-    """Sends events, and keeps those that the server does not take for when it is back, without waiting for it."""
-
-    _silent_until: ClassVar[float] = 0.0  # of the class: a worker that could not connect has another client next time
-
-    def __init__(self) -> None:
-        super().__init__(reconnection_attempts=0)
-
-    async def _emit(self, event: Event) -> None:
-        if time.monotonic() < PatientEvents._silent_until:
-            if len(self._unconfirmed_events) < _MAX_KEPT:
-                self._unconfirmed_events.append(event)  # Prefect's own list of what to send again
-            return
-        try:
-            await super()._emit(event)
-        except (ConnectionClosed, OSError):
-            PatientEvents._silent_until = time.monotonic() + _PAUSE_SECONDS
 
 
 def run_flow(flow: Callable[[], str], store: Store, warn: Callable[[str], None]) -> Run:
@@ -63,13 +40,15 @@ def run_flow(flow: Callable[[], str], store: Store, warn: Callable[[str], None])
     """
     # For good, since Prefect sends until the process ends: it writes to the terminal each time that logs do not arrive.
     logging.raiseExceptions = False
-    EventsWorker.set_client_override(PatientEvents)
+    # An event that does not arrive is kept, and sent again with the next one that does: no need to wait for it.
+    EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=1)
     began = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         return load_run(store, flow())
     except TerminationSignal as error:
         raise KeyboardInterrupt from error
     except (httpx.HTTPError, PrefectException, Abort) as error:
+        _forget_unsent()
         run = _run_of_this_process(store, began)
         if run is None:
             raise ServerLost(
@@ -84,6 +63,14 @@ def run_flow(flow: Callable[[], str], store: Store, warn: Callable[[str], None])
             "page will say so after the next run"
         )
         return run
+
+
+def _forget_unsent() -> None:
+    """Let go of events and logs that wait for a server that is lost: the process would wait for each before it ends."""
+    for instance in [*EventsWorker._instances.values(), *APILogWorker._instances.values()]:  # no public way to them
+        with contextlib.suppress(queue.Empty):
+            while True:
+                instance._queue.get_nowait()
 
 
 def _run_of_this_process(store: Store, began: str) -> Run | None:

@@ -20,8 +20,8 @@ _URL_CHARS = 200
 def largest_clusters(inputs: Mapping[str, PublishedStage], *, number: int) -> list[dict[str, Any]]:
     """The clusters of the most documents, largest first, then by id.
 
-    Keys: cluster_id, documents, kept (how many of them), removed, url (of one that is kept), why (each rule with the
-    number that it removed, and for near-duplicates how similar they were verified to be).
+    Keys: documents, kept (how many of them), removed, why (each rule with the number that it removed, and for
+    near-duplicates how similar they were verified to be), url (of one that is kept), cluster_id.
     """
     stages = removing_stages(inputs)
     if not stages:
@@ -41,12 +41,12 @@ def largest_clusters(inputs: Mapping[str, PublishedStage], *, number: int) -> li
     reasons = _reasons(stages, wanted)
     return [
         {
-            "cluster_id": cluster,
             "documents": sizes[cluster],
             "kept": len(kept[cluster]),
-            "removed": sum(number for number, _, _ in reasons[cluster].values()),
-            "url": one_line(urls.get(first[cluster][1], ""), _URL_CHARS) if cluster in first else "",
+            "removed": sum(removed for removed, _, _ in reasons[cluster].values()),
             "why": ", ".join(_reason(rule, *reasons[cluster][rule]) for rule in sorted(reasons[cluster])),
+            "url": one_line(urls.get(first[cluster][1], ""), _URL_CHARS) if cluster in first else "",
+            "cluster_id": cluster,
         }
         for cluster in chosen
     ]
