@@ -461,7 +461,7 @@ def materialise(session: Session, recipe: Recipe, masked: Stages) -> Stages:
             continues=_last_of_trail(masked),
         ),
     )
-    session.run.corpus_digest = corpus_digest(published.manifest)
+    session.corpus_is(corpus_digest(published.manifest))
     session.note("corpus", published)
     return {**masked, "corpus": published}
 

@@ -24,6 +24,7 @@ from flows.dedup_index import check_index, index_kept
 from flows.ending import wait_for_task_rows
 from flows.evaluation import evaluate
 from flows.export import export
+from flows.flow_run_names import FLOW_NAME, name_at_first
 from flows.recipe import Recipe
 from flows.report import write_report
 from flows.session import RunSettings, Session, open_session
@@ -32,13 +33,19 @@ from flows.training import train
 from flows.withdrawal import check_exclusions
 
 
-@flow(name="gristmill", flow_run_name="{recipe.name}", persist_result=False)
+def _name() -> str:
+    return name_at_first(Recipe.model_validate(flow_run.get_parameters()["recipe"]))
+
+
+@flow(name=FLOW_NAME, flow_run_name=_name, persist_result=False)
 def end_to_end(recipe: Recipe, settings: RunSettings) -> str:
     """Run a recipe and return the run's id. What is published already is used, not made again."""
     flow_run_id = str(flow_run.get_id())
-    with open_session(recipe, settings, flow_run_id) as session:
+    with open_session(recipe, settings, flow_run_id, flow_run.get_tags()) as session:
+        session.progress.say(f"watch this run at {flow_run.get_flow_run_ui_url()}")
         turn_the_mill(recipe, session)
-        wait_for_task_rows(flow_run_id, session.num_tasks)
+        if not session.showing.is_lost:
+            wait_for_task_rows(flow_run_id, session.num_tasks)
         return session.run.run_id
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flows.cpu_time import CpuMeter
 from storage.manifests import Part, PartRecord, PartResult, PartWriter, StageAddress, open_stage
 from storage.store import Store
 
@@ -27,5 +28,7 @@ def make_part(job: PartJob) -> PartRecord:
     store = Store(job.store_url)
     inputs = {name: open_stage(store, address) for name, address in job.inputs.items()}
     output = PartWriter(store=store, address=job.address, part=job.part.name)
-    result = job.work(job.part, inputs, output, job.parameters)
-    return output.commit(result.account, {**result.metrics, "seconds": round(time.monotonic() - began, 3)})
+    with CpuMeter() as cpu:
+        result = job.work(job.part, inputs, output, job.parameters)
+    took = {"seconds": round(time.monotonic() - began, 3), "cpu_seconds": cpu.seconds}
+    return output.commit(result.account, {**result.metrics, **took})

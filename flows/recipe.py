@@ -21,6 +21,7 @@ from flows.settings import (
     read_settings_file,
     refuse_unknown,
 )
+from flows.tracking.tracker import TrackerName
 from model.evaluation.parameters import EvaluationParameters
 from model.export.parameters import ExportParameters
 from model.parameters import TrainingParameters
@@ -48,10 +49,12 @@ Goal = Literal["corpus", "tokens", "model"]
 # What decides neither which documents of a run's sources it keeps, nor what their text becomes.
 _NO_RULES = {
     *("name", "description", "goal", "source", "fetch", "dedup_index", "corpus", "report"),
-    *("tokenizer", "tokens", "training", "evaluation", "export"),
+    *("tokenizer", "tokens", "training", "evaluation", "export", "tracking"),
 }
 _PLACES = {"crawl", "base_url", "index_server"}  # of a source: which crawl, and where it is
 _INDEX_DIGITS = 8
+# What shapes nothing that a run makes.
+_MANNERS = {"name", "description", "tracking"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +152,9 @@ class Recipe(BaseModel):
     `dedup_index`: an index of the store, such as `weekly`: what the earlier runs with this index kept is removed from
     this one, too, and what it keeps, later runs leave out; null: a run knows of no other. A recipe for whatever crawl
     is the latest that does not say gets an index of its own, so that each crawl adds what is new (`load_recipe`).
+
+    `tracking`: where metrics go beside the run's record: tensorboard (event files in the run's folder), mlflow (a
+    SQLite file beside the runs, or MLFLOW_TRACKING_URI), wandb (offline, or WANDB_MODE); [] for nowhere.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -173,6 +179,7 @@ class Recipe(BaseModel):
     evaluation: EvaluationParameters = EvaluationParameters()
     export: ExportParameters = ExportParameters()
     report: ReportParameters = ReportParameters()
+    tracking: tuple[TrackerName, ...] = ("tensorboard",)
 
     @model_validator(mode="after")
     def _check_quality_signal(self) -> Self:
@@ -207,7 +214,7 @@ class Recipe(BaseModel):
 
     def digest(self) -> str:
         """SHA-256 of all that shapes the run: the recipe without its name and description, and without manners."""
-        return self._digest_without({"name", "description"})
+        return self._digest_without(_MANNERS)
 
     def rules_digest(self) -> str:
         """SHA-256 of what decides which documents of its sources a run keeps, and with which text."""

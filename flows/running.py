@@ -4,14 +4,16 @@ To be imported after `prepare_process` was called.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import click
 
 from flows.recipe import Recipe
 from flows.server import Server, pages_folder, prefect_home, start_server
 from flows.session import RunSettings, close_dead_runs
+from flows.tracking.opening import check_trackers
 from pipeline_lib.filters.rule_files import check_rule_files
-from storage.runs import Run, find_run
+from storage.runs import Run
 from storage.store import Store
 
 
@@ -27,9 +29,10 @@ def check_request(recipe: Recipe, store: Store) -> None:
     """What can be wrong with a request and is found without a look at its sources.
 
     Raises:
-        WrongRequest: a file of rules that the recipe names cannot be used, or the store cannot be written.
+        WrongRequest: a file of rules or a tracker that the recipe names cannot be used, or the store cannot be written.
     """
     check_rule_files(recipe.filters)
+    check_trackers(recipe.tracking)
     store.check_writable()
 
 
@@ -46,22 +49,19 @@ def run_recipe(recipe: Recipe, settings: RunSettings) -> CompletedRun:
 
     Raises:
         KeyboardInterrupt: at Ctrl-C, and at the end signal, too.
+        ServerLost, RunFailed: see `run_flow`.
     """
     store = Store(settings.store_url)
     dead = close_dead_runs(store)
     server = open_server(store)
 
     # Prefect only now: it reads the server's address from the environment when it is imported
-    from prefect.exceptions import TerminationSignal
-
     from flows.end_to_end import end_to_end, thread_runner
-    from flows.ending import crash_flow_runs
+    from flows.ending import settle_flow_runs
+    from flows.lost_server import run_flow
 
-    crash_flow_runs([each.flow_run_id for each in dead if each.flow_run_id])
+    settle_flow_runs(store, dead)
     settings = replace(settings, pages_url=server.pages_url)
     flow = end_to_end.with_options(task_runner=thread_runner(settings.workers))  # type: ignore[arg-type]  # invariant
-    try:
-        run_id = flow(recipe, settings)
-    except TerminationSignal as error:
-        raise KeyboardInterrupt from error
-    return CompletedRun(run=find_run(store, run_id), ui_url=server.ui_url)
+    done = run_flow(partial(flow, recipe, settings), store, lambda message: click.echo(f"warning: {message}", err=True))
+    return CompletedRun(run=done, ui_url=server.ui_url)

@@ -2,21 +2,29 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 
+from flows.flow_run_names import name_with_corpus, tags_at_first, tags_at_last
 from flows.progress import RunProgress
 from flows.recipe import Recipe
 from flows.runners import Runner, RunnerName, default_workers
+from flows.tracking.opening import check_trackers
+from flows.tracking.tracking import Tracking
+from flows.verb_options import DEFAULT_STORE
 from storage.environment import describe_environment
-from storage.manifests import PublishedStage
+from storage.manifests import Manifest, PublishedStage
 from storage.runs import Run, RunStatus, StageOutcome, list_runs, new_run_id, save_run, this_host
 from storage.store import Store
+
+if TYPE_CHECKING:
+    from flows.showing import Showing
 
 # Recorded with each run, whether or not they shape an output.
 _LIBRARIES = (
@@ -62,15 +70,25 @@ class Session:
     run: Run
     runner: Runner
     progress: RunProgress
+    showing: "Showing"
+    tracking: Tracking
     pages_url: str | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     futures: dict[str, Any] = field(default_factory=dict)  # stage name -> Prefect future of its publishing
     num_tasks: int = 0  # task runs that Prefect was given
+    warned: set[str] = field(default_factory=set)  # stages of which the terminal has shown a warning of a worker
 
-    def record(self, outcome: StageOutcome) -> None:
+    def record(self, outcome: StageOutcome, manifest: Manifest) -> None:
         """Add a stage's outcome to the run's record, in the store at once."""
         self.run.stages.append(outcome)
         save_run(self.store, self.run)
+        self.tracking.stage(outcome, manifest, len(self.run.stages))
+
+    def corpus_is(self, digest: str) -> None:
+        """Remember the digest of the run's corpus, and call its flow run by it."""
+        self.run.corpus_digest = digest
+        self.showing.flow_run(name=name_with_corpus(self.run))
+        self.tracking.note(corpus_digest=digest)
 
     def note(self, name: str, stage: PublishedStage, path: str = "") -> None:
         """Remember where a result of the run is, relative to the store."""
@@ -87,8 +105,16 @@ class Session:
 
 
 @contextmanager
-def open_session(recipe: Recipe, settings: RunSettings, flow_run_id: str | None) -> Iterator[Session]:
-    """Begin a run's record, and end it as completed, failed or interrupted, with the reason."""
+def open_session(
+    recipe: Recipe, settings: RunSettings, flow_run_id: str | None, tags: Sequence[str] = ()
+) -> Iterator[Session]:
+    """Begin a run's record, and end it as completed, failed or interrupted, with the reason.
+
+    Args:
+        tags: that the flow run has already.
+    """
+    from flows.showing import Showing  # here, not above: it imports Prefect, whose settings must stand before
+
     store = Store(settings.store_url)
     now = datetime.now(UTC)
     run = Run(
@@ -103,14 +129,37 @@ def open_session(recipe: Recipe, settings: RunSettings, flow_run_id: str | None)
         environment=describe_environment(_LIBRARIES),
         settings={"runner": settings.runner, "workers": settings.workers, "begun_by": settings.begun_by},
     )
+    check_trackers(recipe.tracking)
     save_run(store, run)
+    progress = RunProgress()
+
+    def warn(message: str) -> None:
+        progress.say(f"warning: {message}")
+
+    showing = Showing(flow_run_id, warn)
+    training = recipe.training
+    tracking = Tracking(
+        recipe.tracking,
+        store,
+        run,
+        rates={"vectors": training.vector_learning_rate / training.matrix_learning_rate},
+        home=Path(DEFAULT_STORE).absolute(),
+        warn=warn,
+    )
+    if "tensorboard" in recipe.tracking:
+        run.paths["tensorboard"] = f"runs/{run.run_id}/tensorboard"
     session = Session(
         store=store,
         run=run,
         runner=Runner(name=settings.runner, workers=settings.workers),
-        progress=RunProgress(),
+        progress=progress,
+        showing=showing,
+        tracking=tracking,
         pages_url=settings.pages_url,
     )
+    progress.reached = showing.progress
+    tags = tags_at_first(recipe, run, store.url, tags)
+    showing.flow_run(tags=tags)
     status: RunStatus = "failed"
     try:
         with session.progress:
@@ -128,6 +177,9 @@ def open_session(recipe: Recipe, settings: RunSettings, flow_run_id: str | None)
         run.finished_at = datetime.now(UTC).isoformat(timespec="seconds")
         save_run(store, run)
         session.runner.close()
+        showing.flow_run(tags=[*tags, *tags_at_last(run)])
+        tracking.close(run)
+        showing.close()
 
 
 def close_dead_runs(store: Store) -> list[Run]:

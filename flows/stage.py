@@ -10,6 +10,7 @@ it are made of counts as another input as long as something else is lost.
 """
 
 import errno
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from prefect.utilities.annotations import quote
 
 from flows.code_digest import code_digest
 from flows.part_job import PartJob, make_part
+from flows.part_log import call_logged, lines_of, say_again
 from flows.runners import WorkerDied
 from flows.session import Session, Stopped
 from storage.accounts import UnbalancedAccount, add_accounts
@@ -106,7 +108,7 @@ def run_stage(session: Session, stage: Stage) -> PublishedStage:
         manifest = _with_parts(manifest, records, stage)
     else:
         manifest = published
-    future = publish_stage.with_options(task_run_name=stage.name, tags=[stage.name]).submit(
+    future = publish_stage.with_options(task_run_name=stage.name).submit(
         quote((session.store, manifest, reused)), wait_for=upstream, return_state=False
     )
     session.num_tasks += 1
@@ -124,7 +126,8 @@ def run_stage(session: Session, stage: Stage) -> PublishedStage:
             reused=reused,
             seconds=round(seconds, 3),
             metrics=manifest.metrics,
-        )
+        ),
+        manifest,
     )
     fetched = "" if reused else _fetched(sum(map(_bytes_fetched, manifest.parts)), seconds)
     session.progress.finished(stage.name, manifest.account, seconds, reused, fetched)
@@ -202,8 +205,24 @@ def work_on_part(work: tuple[Session, Stage, PartJob]) -> "State[PartRecord]":
         for file in found.files:
             if file.table == LOST_TABLE:  # perhaps nothing is lost this time, and nobody writes over it
                 store.remove(f"{job.address.folder}/{file.path}")
-    record = session.runner.call(make_part, job, in_process=stage.in_process)
+    record = _make_watched(session, stage, job)
     return Completed(message=f"{record.account.documents_out:,} {record.account.unit_out}", data=record)
+
+
+def _make_watched(session: Session, stage: Stage, job: PartJob) -> PartRecord:
+    """Make one part where the runner works, and say in this task's log what was logged there."""
+    logger = get_run_logger()
+    try:
+        logged = session.runner.call(call_logged, make_part, job, in_process=stage.in_process)
+    except Exception as error:
+        say_again(lines_of(error), job.part.name, logger)
+        raise
+    say_again(logged.lines, job.part.name, logger)
+    if any(line.level >= logging.WARNING for line in logged.lines) and stage.name not in session.warned:
+        session.warned.add(stage.name)
+        worst = max(logged.lines, key=lambda line: line.level)
+        session.progress.say(f"warning: {stage.name}/{job.part.name}: {worst.text} (Prefect's log of the task has all)")
+    return logged.result
 
 
 def _unfinished_manifest(stage: Stage) -> Manifest:
@@ -299,7 +318,7 @@ def _work_on_parts(
             parameters=stage.parameters,
             work=stage.work,
         )
-        named = work_on_part.with_options(task_run_name=f"{stage.name}/{part.name}", tags=[stage.name])
+        named = work_on_part.with_options(task_run_name=f"{stage.name}/{part.name}")
         futures[named.submit(quote((session, stage, job)), wait_for=upstream, return_state=False)] = part.name
         session.num_tasks += 1
     records: dict[str, PartRecord] = {}
