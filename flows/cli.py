@@ -57,12 +57,32 @@ def main() -> None:
 @workers_option("Parts worked on at once")
 @click.option(
     "--runner",
-    type=click.Choice(["processes", "threads"]),
+    type=click.Choice(["processes", "threads", "dask", "ray"]),
     default="processes",
     show_default=True,
-    help="Where parts are worked on. The result is the same.",
+    help="Where parts are worked on; dask and ray start a cluster on this machine. The result is the same.",
 )
-def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | None, runner: Any) -> None:
+@click.option(
+    "--dask-address",
+    metavar="ADDRESS",
+    help="A Dask scheduler to use with --runner dask, such as tcp://host:8786. Trust it: it and the run make each other "
+    "execute code.",
+)
+@click.option(
+    "--ray-address",
+    metavar="ADDRESS",
+    help="A Ray cluster to use with --runner ray: host:6379 on one of its machines, or ray://host:10001. Trust it "
+    "likewise.",
+)
+def run(
+    recipe: str,
+    overrides: tuple[str, ...],
+    store_url: str,
+    workers: int | None,
+    runner: Any,
+    dask_address: str | None,
+    ray_address: str | None,
+) -> None:
     """Run RECIPE: a built-in one (demo, commoncrawl, minicrawl) or the path of a YAML file.
 
     What an earlier run published is used, not made again; an interrupted run continues where it stopped.
@@ -83,10 +103,11 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
         from flows.recipe import load_recipe
-        from flows.runners import default_workers
+        from flows.runners import chosen_address, default_workers, threads_for
         from flows.source_checks import check_source
         from pipeline_lib.filters.rule_files import check_rule_files
 
+        address = chosen_address(runner, dask=dask_address, ray=ray_address)
         loaded = load_recipe(recipe, overrides)
         check_rule_files(loaded.filters)
         store = _store(store_url)
@@ -108,9 +129,14 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
 
         crash_flow_runs([each.flow_run_id for each in dead if each.flow_run_id])
         settings = RunSettings(
-            store_url=store.url, runner=runner, workers=workers or default_workers(), pages_url=server.pages_url
+            store_url=store.url,
+            runner=runner,
+            workers=workers or default_workers(),
+            address=address,
+            pages_url=server.pages_url,
         )
-        flow = end_to_end.with_options(task_runner=thread_runner(settings.workers))  # type: ignore[arg-type]  # invariant
+        threads = threads_for(settings.workers, settings.address)
+        flow = end_to_end.with_options(task_runner=thread_runner(threads))  # type: ignore[arg-type]  # invariant
         try:
             run_id = flow(loaded, settings)
         except TerminationSignal as error:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flows.filter_settings import with_preset
+from flows.resources import ResourceParameters
 from flows.settings import (
     SettingsError,
     apply_override,
@@ -48,7 +49,7 @@ Goal = Literal["corpus", "tokens", "model"]
 # What decides neither which documents of a run's sources it keeps, nor what their text becomes.
 _NO_RULES = {
     *("name", "description", "goal", "source", "fetch", "dedup_index", "corpus", "report"),
-    *("tokenizer", "tokens", "training", "evaluation", "export"),
+    *("tokenizer", "tokens", "training", "evaluation", "export", "resources"),
 }
 
 
@@ -141,7 +142,8 @@ class SourceParameters:
 
 
 class Recipe(BaseModel):
-    """Everything that shapes what a run makes; how it is run (workers, runner, store) is not part of it.
+    """Everything that shapes what a run makes; how it is run (workers, runner, store) is not part of it, except for what
+    its work may take of a machine (`resources`).
 
     `dedup_index`: an index of the store, such as `weekly`: what the earlier runs with this index kept is removed from
     this one, too, and what it keeps, later runs leave out; null: a run knows of no other.
@@ -169,6 +171,7 @@ class Recipe(BaseModel):
     evaluation: EvaluationParameters = EvaluationParameters()
     export: ExportParameters = ExportParameters()
     report: ReportParameters = ReportParameters()
+    resources: ResourceParameters = ResourceParameters()
 
     @model_validator(mode="after")
     def _check_quality_signal(self) -> Self:
@@ -183,8 +186,8 @@ class Recipe(BaseModel):
         return self
 
     def digest(self) -> str:
-        """SHA-256 of all that shapes the run: the recipe without its name and description, and without manners."""
-        return self._digest_without({"name", "description"})
+        """SHA-256 of all that shapes the run: the recipe without its name and description, and without manners and resources."""
+        return self._digest_without({"name", "description", "resources"})
 
     def rules_digest(self) -> str:
         """SHA-256 of what decides which documents of its sources a run keeps, and with which text."""

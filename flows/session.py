@@ -15,7 +15,7 @@ from flows.recipe import Recipe
 from flows.runners import Runner, RunnerName, default_workers
 from storage.environment import describe_environment
 from storage.manifests import PublishedStage
-from storage.runs import Run, RunStatus, StageOutcome, list_runs, new_run_id, save_run, this_host
+from storage.runs import Run, RunStatus, StageOutcome, list_runs, new_run_id, run_path, save_run, this_host
 from storage.store import Store
 
 # Recorded with each run, whether or not they shape an output.
@@ -47,6 +47,7 @@ class RunSettings:
     store_url: str
     runner: RunnerName = "processes"
     workers: int = field(default_factory=default_workers)
+    address: str | None = None  # of a Dask scheduler or Ray cluster that runs already
     pages_url: str | None = None  # where the report page can be read in a browser
 
 
@@ -97,18 +98,24 @@ def open_session(recipe: Recipe, settings: RunSettings, flow_run_id: str | None)
         pid=os.getpid(),
         flow_run_id=flow_run_id,
         environment=describe_environment(_LIBRARIES),
-        settings={"runner": settings.runner, "workers": settings.workers},
+        settings={"runner": settings.runner, "workers": settings.workers, "address": settings.address},
     )
     save_run(store, run)
     session = Session(
         store=store,
         run=run,
-        runner=Runner(name=settings.runner, workers=settings.workers),
+        runner=Runner(
+            name=settings.runner,
+            workers=settings.workers,
+            address=settings.address,
+            worker_memory_bytes=recipe.resources.worker_memory_bytes,
+        ),
         progress=RunProgress(),
         pages_url=settings.pages_url,
     )
     status: RunStatus = "failed"
     try:
+        session.runner.start(store.url, marker=run_path(run.run_id))
         with session.progress:
             yield session
         status = "completed"
