@@ -79,9 +79,7 @@ class Runner:
         """
         if self.name == "threads":
             return
-        self._open_engine().check(
-            Expectations(installation=this_installation(), store_url=store_url, marker=marker)
-        )
+        self._open_engine().check(Expectations(installation=this_installation(), store_url=store_url, marker=marker))
 
     def call(self, function: Callable[..., Result], *arguments: Any, in_process: bool = False) -> Result:
         """Call a function where this runner works, and wait for it.

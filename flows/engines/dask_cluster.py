@@ -4,6 +4,7 @@ Its own client, without prefect-dask: Prefect's threads wait for the parts, and 
 itself sent through prefect-dask costs 280 ms of the client's CPU time, one of these 2.
 """
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 30
 _WORKERS_SECONDS = 300  # pods that are pulled, jobs that wait in a queue
-_CHECK_SECONDS = 120
-_NO_WORKERS_SECONDS = 600
-_LOOK_SECONDS = 5.0
 
 
 class DaskCluster:
@@ -29,7 +27,6 @@ class DaskCluster:
 
     def __init__(self, workers: int, worker_memory_bytes: int | None, address: str | None) -> None:
         try:
-            import dask
             from distributed import Client, LocalCluster
         except ImportError as error:
             raise WrongRequest(f"the runner dask needs a package: pip install 'gristmill[dask]' ({error})") from error
@@ -43,16 +40,14 @@ class DaskCluster:
         self._cluster: Any = None
         try:
             if address is None:
-                # not daemonic: they have worker processes of their own. No limit of Dask's: the worker process is watched
-                with dask.config.set({"distributed.worker.daemon": False}):
-                    self._cluster = LocalCluster(
-                        n_workers=workers,
-                        threads_per_worker=1,
-                        host="127.0.0.1",
-                        dashboard_address="127.0.0.1:0",
-                        memory_limit=0,
-                        silence_logs=50,
-                    )
+                self._cluster = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                    memory_limit=0,  # none of Dask's: our worker processes are watched
+                    silence_logs=logging.CRITICAL,
+                )
             self._client = Client(
                 self._cluster or address, timeout=_CONNECT_SECONDS, set_as_default=False, name="gristmill"
             )

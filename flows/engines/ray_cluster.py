@@ -37,7 +37,9 @@ class RayCluster:
 
     def __init__(self, workers: int, worker_memory_bytes: int | None, address: str | None) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what the next version does, which it warns of
+        os.environ.setdefault(
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+        )  # what the next version does, which it warns of
         self._token: str | None = None
         if address is None:
             # nobody else on this machine is to give our workers work
