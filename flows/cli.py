@@ -17,6 +17,7 @@ from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.crawl_verbs import crawls
 from flows.decontaminate_verb import decontaminate
 from flows.dedup_verb import dedup
+from flows.deploy_verb import deploy
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
 from flows.forget_verb import forget
@@ -25,8 +26,10 @@ from flows.run_verbs import runs, show
 from flows.schedule_verb import schedule
 from flows.trace_verb import trace
 from flows.verb_options import (
+    dask_address_option,
     json_option,
     open_store,
+    ray_address_option,
     run_argument,
     runner_option,
     set_option,
@@ -66,8 +69,19 @@ def main() -> None:
 @store_option
 @workers_option("Parts worked on at once")
 @runner_option
+@dask_address_option
+@ray_address_option
 @click.option("--again", is_flag=True, help="With source.crawl=latest: also where that crawl is built already.")
-def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | None, runner: Any, again: bool) -> None:
+def run(
+    recipe: str,
+    overrides: tuple[str, ...],
+    store_url: str,
+    workers: int | None,
+    runner: Any,
+    dask_address: str | None,
+    ray_address: str | None,
+    again: bool,
+) -> None:
     """Run RECIPE: a built-in one (demo, commoncrawl, minicrawl) or the path of a YAML file.
 
     What an earlier run published is used, not made again; an interrupted run continues where it stopped. With
@@ -87,11 +101,12 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
         prepare_process()
         from flows.increments import built_by, describe_built
         from flows.recipe import load_recipe
-        from flows.runners import default_workers
+        from flows.runners import chosen_address, default_workers
         from flows.running import check_request, run_recipe
         from flows.session import RunSettings
         from flows.source_checks import check_source
 
+        address = chosen_address(runner, dask=dask_address, ray=ray_address)
         loaded = load_recipe(recipe, overrides)
         store = open_store(store_url)
         check_request(loaded, store)
@@ -100,7 +115,9 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
         if built is not None:
             click.echo(f"{describe_built(str(resolved.source.crawl), built)}; --again runs the recipe nevertheless")
             return
-        settings = RunSettings(store_url=store.url, runner=runner, workers=workers or default_workers())
+        settings = RunSettings(
+            store_url=store.url, runner=runner, workers=workers or default_workers(), address=address
+        )
         done = run_recipe(resolved, settings)
         _print_summary(store, done.run, done.ui_url)
 
@@ -295,6 +312,7 @@ for _verb in (
     trace,
     backfill,
     schedule,
+    deploy,
 ):
     main.add_command(_verb)
 

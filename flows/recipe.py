@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flows.filter_settings import with_preset
+from flows.resources import ResourceParameters
 from flows.settings import (
     SettingsError,
     apply_override,
@@ -49,12 +50,12 @@ Goal = Literal["corpus", "tokens", "model"]
 # What decides neither which documents of a run's sources it keeps, nor what their text becomes.
 _NO_RULES = {
     *("name", "description", "goal", "source", "fetch", "dedup_index", "corpus", "report"),
-    *("tokenizer", "tokens", "training", "evaluation", "export", "tracking"),
+    *("tokenizer", "tokens", "training", "evaluation", "export", "tracking", "resources"),
 }
 _PLACES = {"crawl", "base_url", "index_server"}  # of a source: which crawl, and where it is
 _INDEX_DIGITS = 8
 # What shapes nothing that a run makes.
-_MANNERS = {"name", "description", "tracking"}
+_MANNERS = {"name", "description", "tracking", "resources"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +148,8 @@ class SourceParameters:
 
 
 class Recipe(BaseModel):
-    """Everything that shapes what a run makes; how it is run (workers, runner, store) is not part of it.
+    """Everything that shapes what a run makes; how it is run (workers, runner, store) is not part of it, except for what
+    its work may take of a machine (`resources`).
 
     `dedup_index`: an index of the store, such as `weekly`: what the earlier runs with this index kept is removed from
     this one, too, and what it keeps, later runs leave out; null: a run knows of no other. A recipe for whatever crawl
@@ -180,6 +182,7 @@ class Recipe(BaseModel):
     export: ExportParameters = ExportParameters()
     report: ReportParameters = ReportParameters()
     tracking: tuple[TrackerName, ...] = ("tensorboard",)
+    resources: ResourceParameters = ResourceParameters()
 
     @model_validator(mode="after")
     def _check_quality_signal(self) -> Self:

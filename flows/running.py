@@ -9,6 +9,7 @@ from functools import partial
 import click
 
 from flows.recipe import Recipe
+from flows.runners import threads_for
 from flows.server import Server, pages_folder, prefect_home, start_server
 from flows.session import RunSettings, close_dead_runs
 from flows.tracking.opening import check_trackers
@@ -62,6 +63,7 @@ def run_recipe(recipe: Recipe, settings: RunSettings) -> CompletedRun:
 
     settle_flow_runs(store, dead)
     settings = replace(settings, pages_url=server.pages_url)
-    flow = end_to_end.with_options(task_runner=thread_runner(settings.workers))  # type: ignore[arg-type]  # invariant
+    threads = threads_for(settings.workers, settings.address)
+    flow = end_to_end.with_options(task_runner=thread_runner(threads))  # type: ignore[arg-type]  # invariant
     done = run_flow(partial(flow, recipe, settings), store, lambda message: click.echo(f"warning: {message}", err=True))
     return CompletedRun(run=done, ui_url=server.ui_url)

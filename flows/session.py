@@ -20,7 +20,7 @@ from flows.tracking.tracking import Tracking
 from flows.verb_options import DEFAULT_STORE
 from storage.environment import describe_environment
 from storage.manifests import Manifest, PublishedStage
-from storage.runs import Run, RunStatus, StageOutcome, list_runs, new_run_id, save_run, this_host
+from storage.runs import Run, RunStatus, StageOutcome, list_runs, new_run_id, run_path, save_run, this_host
 from storage.store import Store
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class RunSettings:
     store_url: str
     runner: RunnerName = "processes"
     workers: int = field(default_factory=default_workers)
+    address: str | None = None  # of a Dask scheduler or Ray cluster that runs already
     pages_url: str | None = None  # where the report page can be read in a browser
     begun_by: BegunBy = "run"
 
@@ -127,7 +128,12 @@ def open_session(
         pid=os.getpid(),
         flow_run_id=flow_run_id,
         environment=describe_environment(_LIBRARIES),
-        settings={"runner": settings.runner, "workers": settings.workers, "begun_by": settings.begun_by},
+        settings={
+            "runner": settings.runner,
+            "workers": settings.workers,
+            "address": settings.address,
+            "begun_by": settings.begun_by,
+        },
     )
     check_trackers(recipe.tracking)
     save_run(store, run)
@@ -151,7 +157,12 @@ def open_session(
     session = Session(
         store=store,
         run=run,
-        runner=Runner(name=settings.runner, workers=settings.workers),
+        runner=Runner(
+            name=settings.runner,
+            workers=settings.workers,
+            address=settings.address,
+            worker_memory_bytes=recipe.resources.worker_memory_bytes,
+        ),
         progress=progress,
         showing=showing,
         tracking=tracking,
@@ -162,6 +173,7 @@ def open_session(
     showing.flow_run(tags=tags)
     status: RunStatus = "failed"
     try:
+        session.runner.start(store.url, marker=run_path(run.run_id))
         with session.progress:
             yield session
         status = "completed"

@@ -25,9 +25,9 @@ from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
 from flows.code_digest import code_digest
+from flows.engines.failures import WorkerDied
 from flows.part_job import PartJob, make_part
 from flows.part_log import call_logged, lines_of, say_again
-from flows.runners import WorkerDied
 from flows.session import Session, Stopped
 from storage.accounts import UnbalancedAccount, add_accounts
 from storage.digests import value_digest

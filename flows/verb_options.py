@@ -36,10 +36,22 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 
 runner_option = click.option(
     "--runner",
-    type=click.Choice(["processes", "threads"]),
+    type=click.Choice(["processes", "threads", "dask", "ray"]),
     default="processes",
     show_default=True,
-    help="Where parts are worked on. The result is the same.",
+    help="Where parts are worked on; dask and ray start a cluster on this machine. The result is the same.",
+)
+dask_address_option = click.option(
+    "--dask-address",
+    metavar="ADDRESS",
+    help="A Dask scheduler to use with --runner dask, such as tcp://host:8786. Trust it: it and the run make each other "
+    "execute code.",
+)
+ray_address_option = click.option(
+    "--ray-address",
+    metavar="ADDRESS",
+    help="A Ray cluster to use with --runner ray: host:6379 on one of its machines, or ray://host:10001. Trust it "
+    "likewise.",
 )
 
 

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from flows.runners import Runner, WorkerDied
+from flows.engines.failures import WorkerDied
+from flows.runners import Runner
 
 
 @pytest.fixture
