@@ -21,6 +21,7 @@ from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
 from flows.index_verb import indexes
 from flows.verb_options import DEFAULT_STORE, json_option, set_option, store_option, workers_option
+from flows.verify_verb import verify
 from storage.runs import Run, UnknownRun, find_run, list_runs
 from storage.store import Store, StoreError
 
@@ -332,7 +333,7 @@ def ui_status(store_url: str) -> None:
             sys.exit(WORK_FAILED)
 
 
-for _verb in (crawls, extract, judge, dedup, decontaminate, indexes, train_classifier, train_perplexity):
+for _verb in (crawls, extract, judge, dedup, decontaminate, indexes, train_classifier, train_perplexity, verify):
     main.add_command(_verb)
 
 

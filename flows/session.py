@@ -2,11 +2,11 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 
@@ -17,6 +17,9 @@ from storage.environment import describe_environment
 from storage.manifests import PublishedStage
 from storage.runs import Run, RunStatus, StageOutcome, list_runs, new_run_id, save_run, this_host
 from storage.store import Store
+
+if TYPE_CHECKING:
+    from flows.stage import Stage
 
 # Recorded with each run, whether or not they shape an output.
 _LIBRARIES = (
@@ -50,9 +53,23 @@ class RunSettings:
     pages_url: str | None = None  # where the report page can be read in a browser
 
 
+class StageChecker(Protocol):
+    """What answers for the stages of a run that is only walked through again: nothing is published, nor recorded."""
+
+    def check(self, session: "Session", stage: "Stage") -> PublishedStage:
+        """Look at a stage in place of running it; the published one, from which the walk goes on."""
+
+    def sources(self, find: Callable[[], Mapping[str, PublishedStage]]) -> Mapping[str, PublishedStage]:
+        """The stages that `find` gives, or those of the recorded run where its sources cannot be found any more."""
+
+    def earlier_inputs(self) -> Mapping[str, PublishedStage]:
+        """What earlier runs kept, that the run was deduplicated against."""
+
+
 @dataclass(kw_only=True)
 class Session:
-    """One run in progress. `stopping` is set when no further work is to be begun."""
+    """One run in progress. `stopping` is set when no further work is to be begun; `checker`: the run is a recorded one,
+    which is walked through again."""
 
     store: Store
     run: Run
@@ -62,6 +79,7 @@ class Session:
     stopping: threading.Event = field(default_factory=threading.Event)
     futures: dict[str, Any] = field(default_factory=dict)  # stage name -> Prefect future of its publishing
     num_tasks: int = 0  # task runs that Prefect was given
+    checker: StageChecker | None = None
 
     def record(self, outcome: StageOutcome) -> None:
         """Add a stage's outcome to the run's record, in the store at once."""

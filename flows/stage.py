@@ -92,8 +92,10 @@ def run_stage(session: Session, stage: Stage) -> PublishedStage:
     Raises:
         StageFailed: a part failed, after retries where those could help.
     """
+    if session.checker is not None:
+        return session.checker.check(session, stage)
     began = time.monotonic()
-    manifest = _unfinished_manifest(stage)
+    manifest = unfinished_manifest(stage)
     address = manifest.address
     upstream = [session.futures[name] for name in stage.inputs if name in session.futures]
     session.check_stopping()
@@ -206,7 +208,7 @@ def work_on_part(work: tuple[Session, Stage, PartJob]) -> "State[PartRecord]":
     return Completed(message=f"{record.account.documents_out:,} {record.account.unit_out}", data=record)
 
 
-def _unfinished_manifest(stage: Stage) -> Manifest:
+def unfinished_manifest(stage: Stage) -> Manifest:
     """The manifest of a stage as far as it is known before any work: its key and what the key is made of."""
     parameters = shaping_parameters(stage.parameters)
     work = stage.work
