@@ -19,6 +19,7 @@ from flows.decontaminate_verb import decontaminate
 from flows.dedup_verb import dedup
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
+from flows.gc_verb import gc
 from flows.index_verb import indexes
 from flows.verb_options import DEFAULT_STORE, json_option, set_option, store_option, workers_option
 from flows.verify_verb import verify
@@ -333,7 +334,7 @@ def ui_status(store_url: str) -> None:
             sys.exit(WORK_FAILED)
 
 
-for _verb in (crawls, extract, judge, dedup, decontaminate, indexes, train_classifier, train_perplexity, verify):
+for _verb in (crawls, extract, judge, dedup, decontaminate, indexes, train_classifier, train_perplexity, verify, gc):
     main.add_command(_verb)
 
 

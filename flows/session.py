@@ -15,6 +15,7 @@ from flows.recipe import Recipe
 from flows.runners import Runner, RunnerName, default_workers
 from storage.environment import describe_environment
 from storage.manifests import PublishedStage
+from storage.removal_mark import wait_for_removal
 from storage.runs import Run, RunStatus, StageOutcome, list_runs, new_run_id, save_run, this_host
 from storage.store import Store
 
@@ -128,6 +129,7 @@ def open_session(recipe: Recipe, settings: RunSettings, flow_run_id: str | None)
     status: RunStatus = "failed"
     try:
         with session.progress:
+            wait_for_removal(store, session.progress.say)  # after the record is written: see there
             yield session
         status = "completed"
     except Exception as error:

@@ -28,6 +28,8 @@ from flows.runners import Runner, RunnerName
 from flows.session import Session, Stopped
 from flows.stage import Stage, unfinished_manifest
 from pipeline_lib.corpus.stage import corpus_digest
+from pipeline_lib.dedup.earlier_runs import stage_of_input
+from pipeline_lib.report.quantities import size
 from storage.digests import table_digest
 from storage.environment import describe_environment
 from storage.manifests import (
@@ -53,7 +55,6 @@ Kind = Literal["damaged", "differs", "not_recomputed"]
 Status = Literal["equal", "differs", "damaged", "not recomputed", "not asked for"]
 
 _SOURCES = ("crawl", "select", "fetch")
-_EARLIER = "earlier/"
 _SHOWN_FINDINGS = 5  # of one stage, for people
 
 
@@ -178,7 +179,7 @@ def verify(
         progress = RunProgress()
         session = Session(
             store=ReadOnlyStore(store.url),
-            run=copy.deepcopy(run),
+            run=_as_it_was(run, recipe),
             runner=Runner(name=runner, workers=workers),
             progress=progress,
         )
@@ -190,6 +191,7 @@ def verify(
             seed=seed,
             wanted=frozenset(stages or recorded),
             workers=workers,
+            progress=progress,
         )
         session.checker = checker
         try:
@@ -204,6 +206,18 @@ def verify(
     return Verification(
         run_id=run.run_id, status=run.status, sample=sample, seed=seed, stages=[checker.checked[n] for n in recorded]
     )
+
+
+def _as_it_was(run: Run, recipe: Recipe) -> Run:
+    """The run as it was when its stages were made: its record has all mappings in the order of the alphabet, and some
+    of what a run publishes shows them as they came."""
+    then = copy.deepcopy(run)
+    dumped = recipe.model_dump(mode="json")
+    if dumped == then.recipe:
+        then.recipe = dumped
+    known = [name for name in describe_environment(()) if name in then.environment]
+    then.environment = {name: then.environment[name] for name in [*known, *sorted(then.environment.keys() - {*known})]}
+    return then
 
 
 class _WalkEnded(Exception):
@@ -233,6 +247,7 @@ class _Checker:
     seed: int
     wanted: frozenset[str]
     workers: int
+    progress: RunProgress
     checked: dict[str, CheckedStage] = field(default_factory=dict)
     stopped: str | None = None  # why the walk could not go on
     _here: Mapping[str, Any] = field(default_factory=lambda: describe_environment(()))
@@ -261,7 +276,7 @@ class _Checker:
             self._recompute(session, stage, outcome, manifest, checked)
             checked.seconds = round(time.monotonic() - began, 3)
             _judge(checked)
-            session.progress.say(_line(checked))
+            self.progress.say(_line(checked))
         if self._is_done():
             raise _WalkEnded
         return published
@@ -294,9 +309,9 @@ class _Checker:
         if manifest is None:
             return {}  # the walk ends at that stage
         return {
-            name: open_stage(self.store, StageAddress(stage="index", key=key))
+            name: open_stage(self.store, StageAddress(stage=stage_of_input(name), key=key))
             for name, key in sorted(manifest.inputs.items())
-            if name.startswith(_EARLIER)
+            if stage_of_input(name) != name
         }
 
     def look_at_the_rest(self) -> None:
@@ -320,6 +335,7 @@ class _Checker:
             Finding(stage=outcome.name, kind="not_recomputed", message=f"it was not made again: {reason}")
         )
         _judge(checked)
+        self.progress.say(_line(checked))
 
     def _begin(self, outcome: StageOutcome, manifest: Manifest) -> CheckedStage:
         """The stage's entry, with what its manifest and the run's record say of each other."""
@@ -541,8 +557,8 @@ def compare_files(published: Path, recomputed: Path, record: FileRecord) -> tupl
 
 
 def describe_verification(verification: Verification) -> str:
-    """The answer, for people: a line a stage, then what differs."""
-    lines = [_line(stage) for stage in verification.stages]
+    """The answer, for people; what was found equal, stage by stage, was told as it was found."""
+    lines = []
     for stage in verification.stages:
         lines += [f"  {stage.name}: {each}" for each in stage.may_differ]
     for stage in verification.stages:
@@ -557,8 +573,7 @@ def describe_verification(verification: Verification) -> str:
     drawn = "" if verification.sample is None else f", drawn by seed {verification.seed}"
     scope = f"{made_again:,} of {every:,} parts of {len(asked)} stages made again{drawn}"
     if verification.is_equal:
-        return "\n".join([*lines, "", f"run {verification.run_id} is what its recipe makes: {scope}, all equal"])
-    lines.append("")
+        return "\n".join([*lines, f"run {verification.run_id} is what its recipe makes: {scope}, all equal"])
     for stage in verification.stages:
         lines += [finding.describe() for finding in stage.findings[:_SHOWN_FINDINGS]]
         if len(stage.findings) > _SHOWN_FINDINGS:
@@ -571,19 +586,19 @@ def describe_verification(verification: Verification) -> str:
 
 
 def _explanation(stage: CheckedStage) -> list[str]:
-    if not stage.changes:
+    # another commit explains nothing where the code of the stage is the same
+    may_explain = [change for change in stage.changes if stage.code_changed or not change.what.startswith("git ")]
+    if not may_explain:
         return [
-            "  code, parameters, libraries and machine are those recorded: what is published was changed after it was "
-            "made, or the stage does not always make the same"
+            "  its code, parameters and libraries are those recorded, and so is the machine: what is published was "
+            "changed after it was made, or the stage does not always make the same"
         ]
-    return ["  what may explain it:", *(f"    {change.describe()}" for change in stage.changes)]
+    return ["  what may explain it:", *(f"    {change.describe()}" for change in may_explain)]
 
 
 def _line(stage: CheckedStage) -> str:
-    how = f"{stage.bytes_checked / 1e6:,.1f} MB read, {stage.seconds:.1f} s"
+    how = f"{size(stage.bytes_checked)} read, {stage.seconds:.1f} s"
     counted = f"{len(stage.recomputed):,} of {stage.parts:,} parts made again"
-    if stage.status == "not asked for":
-        return f"{stage.name:<16} {stage.status}"
     return f"{stage.name:<16} {stage.status:<15} {counted}, {how}"
 
 
