@@ -21,6 +21,7 @@ from flows.deploy_verb import deploy
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
 from flows.forget_verb import forget
+from flows.gc_verb import gc
 from flows.index_verb import indexes
 from flows.run_verbs import runs, show
 from flows.schedule_verb import schedule
@@ -36,6 +37,7 @@ from flows.verb_options import (
     store_option,
     workers_option,
 )
+from flows.verify_verb import verify
 from storage.runs import Run, UnknownRun, find_run, list_runs
 from storage.store import Store
 
@@ -312,6 +314,8 @@ for _verb in (
     trace,
     backfill,
     schedule,
+    verify,
+    gc,
     deploy,
 ):
     main.add_command(_verb)

@@ -58,6 +58,12 @@ _RENDERING = ("warcio", "docutils", "markdown-it-py", "jinja2")
 
 def fetch(session: Session, recipe: Recipe) -> Stages:
     """List what is to be read: render documentation first, or ask a crawl's index which records."""
+    if session.checker is not None:
+        return session.checker.sources(partial(_find_sources, session, recipe))
+    return _find_sources(session, recipe)
+
+
+def _find_sources(session: Session, recipe: Recipe) -> Stages:
     source = recipe.source
     remote = Remote(recipe.fetch, session.store)
     stages: dict[str, PublishedStage] = {}

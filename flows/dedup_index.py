@@ -45,7 +45,7 @@ def check_index(session: Session, recipe: Recipe, sources: Mapping[str, Publishe
         EarlierRunLost: what an earlier run kept is not in the store any more.
         DamagedEntry: an entry of the index cannot be read.
     """
-    if recipe.dedup_index is not None:
+    if recipe.dedup_index is not None and session.checker is None:
         _open_earlier(session.store, recipe, _entries_before(session.store, recipe, sources))
 
 
@@ -55,6 +55,8 @@ def earlier_inputs(
     """The inputs of dedup that are what earlier runs kept; the run's record names them. None without an index."""
     if recipe.dedup_index is None:
         return {}
+    if session.checker is not None:
+        return session.checker.earlier_inputs()
     entries = _entries_before(session.store, recipe, judged)
     session.run.earlier = [entry.as_earlier_run() for entry in entries]
     if entries:
@@ -83,7 +85,8 @@ def index_kept(session: Session, recipe: Recipe, corpus: Mapping[str, PublishedS
         ),
     )
     stages = {**corpus, "index": published}
-    _add_entry(session, recipe, stages)
+    if session.checker is None:
+        _add_entry(session, recipe, stages)
     return stages
 
 

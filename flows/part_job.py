@@ -12,7 +12,7 @@ from storage.store import Store
 
 @dataclass(frozen=True, kw_only=True)
 class PartJob:
-    """All that a worker needs to make one part."""
+    """All that a worker needs to make one part. `inputs_url`: the store of the inputs, where it is another one."""
 
     store_url: str
     address: StageAddress
@@ -20,13 +20,15 @@ class PartJob:
     inputs: Mapping[str, StageAddress]
     parameters: Any
     work: Callable[..., PartResult]
+    inputs_url: str | None = None
 
 
 def make_part(job: PartJob) -> PartRecord:
     """Work on one part, wherever this is called, and publish it with its record."""
     began = time.monotonic()
     store = Store(job.store_url)
-    inputs = {name: open_stage(store, address) for name, address in job.inputs.items()}
+    source = store if job.inputs_url is None else Store(job.inputs_url)
+    inputs = {name: open_stage(source, address) for name, address in job.inputs.items()}
     output = PartWriter(store=store, address=job.address, part=job.part.name)
     with CpuMeter() as cpu:
         result = job.work(job.part, inputs, output, job.parameters)

@@ -2,12 +2,12 @@
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import psutil
 
@@ -20,11 +20,13 @@ from flows.tracking.tracking import Tracking
 from flows.verb_options import DEFAULT_STORE
 from storage.environment import describe_environment
 from storage.manifests import Manifest, PublishedStage
+from storage.removal_mark import wait_for_removal
 from storage.runs import Run, RunStatus, StageOutcome, list_runs, new_run_id, run_path, save_run, this_host
 from storage.store import Store
 
 if TYPE_CHECKING:
     from flows.showing import Showing
+    from flows.stage import Stage
 
 # Recorded with each run, whether or not they shape an output.
 _LIBRARIES = (
@@ -63,9 +65,23 @@ class RunSettings:
     begun_by: BegunBy = "run"
 
 
+class StageChecker(Protocol):
+    """What answers for the stages of a run that is only walked through again: nothing is published, nor recorded."""
+
+    def check(self, session: "Session", stage: "Stage") -> PublishedStage:
+        """Look at a stage in place of running it; the published one, from which the walk goes on."""
+
+    def sources(self, find: Callable[[], Mapping[str, PublishedStage]]) -> Mapping[str, PublishedStage]:
+        """The stages that `find` gives, or those of the recorded run where its sources cannot be found any more."""
+
+    def earlier_inputs(self) -> Mapping[str, PublishedStage]:
+        """What earlier runs kept, that the run was deduplicated against."""
+
+
 @dataclass(kw_only=True)
 class Session:
-    """One run in progress. `stopping` is set when no further work is to be begun."""
+    """One run in progress. `stopping` is set when no further work is to be begun; `checker`: the run is a recorded one,
+    which is walked through again."""
 
     store: Store
     run: Run
@@ -78,6 +94,7 @@ class Session:
     futures: dict[str, Any] = field(default_factory=dict)  # stage name -> Prefect future of its publishing
     num_tasks: int = 0  # task runs that Prefect was given
     warned: set[str] = field(default_factory=set)  # stages of which the terminal has shown a warning of a worker
+    checker: StageChecker | None = None
 
     def record(self, outcome: StageOutcome, manifest: Manifest) -> None:
         """Add a stage's outcome to the run's record, in the store at once."""
@@ -175,6 +192,7 @@ def open_session(
     try:
         session.runner.start(store.url, marker=run_path(run.run_id))
         with session.progress:
+            wait_for_removal(store, session.progress.say)  # after the record is written: see there
             yield session
         status = "completed"
     except Exception as error:

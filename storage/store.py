@@ -5,7 +5,9 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +20,15 @@ _PARTIAL = ".partial"
 
 class StoreError(WrongRequest):
     """The store cannot be used as asked; the message says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFile:
+    """A file of a store. `modified`: seconds since 1970, by the clock of whoever keeps it; None: it does not say."""
+
+    path: str
+    bytes: int
+    modified: float | None
 
 
 class Store:
@@ -105,6 +116,24 @@ class Store:
             found = [PurePosixPath(path).name for path in listed]
         return sorted(name for name in found if not name.endswith(_PARTIAL))
 
+    def files(self, folder: str) -> list[StoredFile]:
+        """All files below a folder, unfinished ones among them, by path; none if there is no such folder."""
+        if self.is_local:
+            return sorted(_local_files(Path(self.root), folder), key=lambda file: file.path)
+        self._filesystem.invalidate_cache()
+        try:
+            found = self._filesystem.find(f"{self.root}/{folder}", detail=True)
+        except FileNotFoundError:
+            return []
+        prefix = self._filesystem._strip_protocol(self.root).rstrip("/") + "/"
+        return sorted(
+            (
+                StoredFile(path=path.removeprefix(prefix), bytes=int(info["size"] or 0), modified=_modified(info))
+                for path, info in found.items()
+            ),
+            key=lambda file: file.path,
+        )
+
     def remove(self, path: str) -> None:
         """Remove a file or a folder; what is not there is no error."""
         if self.is_local:
@@ -170,12 +199,45 @@ class Store:
             return 0
         removed = 0
         for unfinished in Path(self.full_path(folder)).rglob(f".*{_PARTIAL}"):
-            writer = unfinished.name.removesuffix(_PARTIAL).rsplit(".", 1)[-1].split("-")[0]
-            if writer.isdigit() and _is_running(int(writer)):
+            if not writer_is_gone(unfinished.name):
                 continue  # another run is writing this one right now
             unfinished.unlink(missing_ok=True)
             removed += 1
         return removed
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file of a local store has the name of one that is being written, or was when its writer died."""
+    return name.startswith(".") and name.endswith(_PARTIAL)
+
+
+def writer_is_gone(name: str) -> bool:
+    """Whether the process that an unfinished file is named after is not (any more) one of this machine."""
+    writer = name.removesuffix(_PARTIAL).rsplit(".", 1)[-1].split("-")[0]
+    return not (writer.isdigit() and _is_running(int(writer)))
+
+
+def _local_files(root: Path, folder: str) -> Iterator[StoredFile]:
+    for parent, _, names in os.walk(root / folder):
+        for name in names:
+            path = Path(parent) / name
+            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                found = path.lstat()
+                yield StoredFile(path=path.relative_to(root).as_posix(), bytes=found.st_size, modified=found.st_mtime)
+
+
+def _modified(info: Mapping[str, Any]) -> float | None:
+    """When a file was written: each file system says it under a name of its own."""
+    for name in ("LastModified", "last_modified", "updated", "mtime", "created"):
+        match info.get(name):
+            case datetime() as time:
+                return time.timestamp()
+            case int() | float() as seconds:
+                return float(seconds)
+            case str() as text:
+                with contextlib.suppress(ValueError):
+                    return datetime.fromisoformat(text).timestamp()
+    return None
 
 
 def _is_running(pid: int) -> bool:

@@ -63,9 +63,11 @@ def fetch_part(
         FetchFailed: with `on_give_up: fail`.
     """
     rows = _rows_of(part, inputs)
-    remote = Remote(parameters, output.store)
+    # `store:` paths are of the stages that this one is made from
+    store = next((stage.store for stage in inputs.values()), output.store)
+    remote = Remote(parameters, store)
     began = time.monotonic()
-    fetcher = _Keeper(part.name, output, remote) if parameters.mode == "keep" else _Checker(output.store, remote)
+    fetcher = _Keeper(part.name, output, remote) if parameters.mode == "keep" else _Checker(store, remote)
     found: list[dict[str, Any]] = []
     lost: list[dict[str, Any]] = []
     with fetcher:

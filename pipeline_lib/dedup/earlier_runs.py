@@ -32,6 +32,12 @@ def earlier_input(position: int, entry: str) -> str:
     return f"{_INPUT}{position:05d}/{entry}"
 
 
+def stage_of_input(name: str) -> str:
+    """The stage that an input of any stage is the output of: inputs are named after it, but for those of earlier
+    runs."""
+    return "index" if name.startswith(_INPUT) else name
+
+
 def earlier_documents(inputs: Mapping[str, PublishedStage], banding: Banding) -> list[EarlierDocuments]:
     """Those of the inputs that are what earlier runs kept, in order."""
     names = sorted(name for name in inputs if name.startswith(_INPUT))

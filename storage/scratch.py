@@ -1,0 +1,51 @@
+"""Scratch folders of one process, named after it, so that those of processes that died can be told and removed."""
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from storage.store import Store
+
+_PREFIX = "gristmill-"
+_NAME = re.compile(rf"{_PREFIX}(?P<purpose>[a-z]+)\.(?P<host>.+)\.(?P<pid>\d+)-[0-9a-f]+")
+
+
+@contextmanager
+def scratch_folder(store: Store, purpose: str, place: Path | None = None) -> Iterator[Path]:
+    """An empty folder in `place`, or else where the store has its scratch files, or where the system has: it goes at
+    the end, whatever happens.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if place is None:
+        place = store.scratch_folder
+        if not os.access(place, os.W_OK):
+            place = Path(tempfile.gettempdir())
+    folder = place / f"{_PREFIX}{purpose}.{socket.gethostname()}.{os.getpid()}-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_scratch(name: str) -> bool:
+    """Whether a folder has a name of scratch folders: of these, or of temporary folders that our stages make."""
+    return name.startswith(_PREFIX)
+
+
+def owner_is_gone(name: str) -> bool | None:
+    """Whether the process that a scratch folder is named after has ended; None: nobody here can tell."""
+    found = _NAME.fullmatch(name)
+    if found is None or found["host"] != socket.gethostname():
+        return None
+    return not psutil.pid_exists(int(found["pid"]))
