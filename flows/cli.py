@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from flows.browse_verb import browse
 from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.crawl_verbs import crawls
 from flows.decontaminate_verb import decontaminate
@@ -332,7 +333,7 @@ def ui_status(store_url: str) -> None:
             sys.exit(WORK_FAILED)
 
 
-for _verb in (crawls, extract, judge, dedup, decontaminate, indexes, train_classifier, train_perplexity):
+for _verb in (browse, crawls, extract, judge, dedup, decontaminate, indexes, train_classifier, train_perplexity):
     main.add_command(_verb)
 
 

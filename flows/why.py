@@ -151,7 +151,9 @@ def _conditions(run: Run) -> tuple[Condition, ...]:
         ) from error
 
 
-def _asked(conditions: Sequence[Condition], signals: Mapping[str, Any], row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def rules_asked(
+    conditions: Sequence[Condition], signals: Mapping[str, Any], row: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Every rule with the document's value beside its line, whether or not an earlier rule had decided already."""
     measured = pl.DataFrame([{"language": row["language"], **signals}])
     answers = {
@@ -181,7 +183,7 @@ def _fate(
         found = read_signals(stages["signals"], part)
         (fate["signals"],) = found.filter(pc.equal(found["doc_id"], doc_id)).drop_columns("doc_id").to_pylist()
     if "judge" in stages:
-        fate["rules"] = _asked(conditions, fate["signals"], row)
+        fate["rules"] = rules_asked(conditions, fate["signals"], row)
         fate["decision"] = next(iter(_by_id(stages["judge"], "decisions", part, DECISIONS, doc_id)), None)
     if "dedup" in stages:
         clusters = stages.get("semantic", stages["dedup"])  # the later one's clusters hold the earlier one's
