@@ -45,7 +45,6 @@ from pipeline_lib.browse.views import View, WrongAddress, check_doc_id, read_vie
 from pipeline_lib.filters.stage import recorded_filters
 from pipeline_lib.privacy.parameters import PrivacyParameters
 from pipeline_lib.privacy.stage import mask_addresses
-from pipeline_lib.report.drawing import recorded_privacy
 from pipeline_lib.report.excerpts import one_line
 from storage.manifests import MissingStage, open_stage
 from storage.runs import Run, UnknownRun, load_run
@@ -156,9 +155,8 @@ class Browser:
         selection = shown.selection(view)
         head = _head(shown)
         if view.searches_texts:
-            privacy = _privacy(shown.published)
             with shown.lock:
-                found = search_texts(shown.published, shown.table, selection, view, privacy)
+                found = search_texts(shown.published, shown.table, selection, view)
             return render_list(found_page(head, view, shown.published, shown.table, selection, found))
         return render_list(list_page(head, view, shown.published, shown.table, selection))
 
@@ -362,10 +360,6 @@ def _read(store: Store, run: Run) -> _Shown:
             return rules_asked(conditions, signals, document)
 
     return _Shown(run=run, published=published, table=read_document_table(published), asked=asked)
-
-
-def _privacy(published: PublishedTables) -> PrivacyParameters:
-    return recorded_privacy(published.stages)
 
 
 def _head(shown: _Shown) -> RunHead:

@@ -5,7 +5,7 @@ A document is a *position*: its number in the order of the parts, and of the row
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ ORDERS: tuple[Order, ...] = ("source", "mixed", "host")
 
 SPLITS = ("train", "validation")
 _MAX_EDITORS = 64  # bits of a mask
+_NO_IDS: Hashes = np.zeros((0, 2), np.uint64)
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +93,10 @@ class DocumentTable:
     @property
     def num_bytes(self) -> int:
         """Memory of the columns."""
-        columns = [self.doc_ids, self.fate, self.cluster, self.edited, *self._orders.values()]
-        columns += [names.codes for names in (self.hosts, self.languages, self.files)]
-        return sum(column.nbytes for column in columns) + self.hosts.names.nbytes + self.files.names.nbytes
+        names = (self.hosts, self.languages, self.files)
+        columns: list[npt.NDArray[Any]] = [self.doc_ids, self.fate, self.cluster, self.edited, *self._orders.values()]
+        columns += [each.codes for each in names]
+        return sum(column.nbytes for column in columns) + sum(int(each.names.nbytes) for each in names)
 
     def place(self, position: int) -> tuple[str, int]:
         """Part and row."""
@@ -114,7 +118,7 @@ class DocumentTable:
         return int(found[0]) if len(found) else None
 
     def fate_of(self, position: int) -> Fate:
-        return self.fates[self.fate[position]]
+        return self.fates[int(self.fate[position])]
 
     def order(self, name: Order) -> Positions:
         """All positions: as in the sources, mixed (by doc_id, which is a hash), or by host and then as in the sources.
@@ -157,19 +161,19 @@ def read_document_table(published: PublishedTables) -> DocumentTable:
         starts.append(starts[-1] + len(ids))
     num_documents = starts[-1]
     cluster = np.full(num_documents, -1, np.int32)
-    cluster[_joined(clustered, (0,), np.int64)] = _codes_of_ids(_joined(cluster_ids, (0, 2), np.uint64))
+    cluster[_joined(clustered, np.zeros(0, np.int64))] = _codes_of_ids(_joined(cluster_ids, _NO_IDS))
     return DocumentTable(
         parts=published.parts,
         starts=np.array(starts, np.int64),
-        doc_ids=_joined(doc_ids, (0, 2), np.uint64),
+        doc_ids=_joined(doc_ids, _NO_IDS),
         hosts=_unified(named["host"]),
         languages=_unified(named["language"]),
         files=_unified(named["warc_path"]),
         fates=fates.listed(),
-        fate=_joined(fate, (0,), np.int16),
+        fate=_joined(fate, np.zeros(0, np.int16)),
         cluster=cluster,
         editors=tuple(editors),
-        edited=_joined(edited, (0,), np.uint64),
+        edited=_joined(edited, np.zeros(0, np.uint64)),
         has_corpus="corpus" in published.stages,
     )
 
@@ -237,7 +241,7 @@ def _clusters_of_part(published: PublishedTables, part: str, ids: pa.Array) -> t
             clusters = published.columns(stage, "clusters", part, CLUSTERS, ["doc_id", "cluster_id"])
             rows, of_rows = _rows_of(clusters["doc_id"], ids)
             return rows, parse_doc_ids(clusters["cluster_id"], part)[of_rows]
-    return np.zeros(0, np.int64), np.zeros((0, 2), np.uint64)
+    return np.zeros(0, np.int64), _NO_IDS
 
 
 def _rows_of(doc_ids: pa.ChunkedArray, ids: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -247,10 +251,9 @@ def _rows_of(doc_ids: pa.ChunkedArray, ids: pa.Array) -> tuple[npt.NDArray[np.in
     return rows.drop_null().to_numpy().astype(np.int64), known
 
 
-def _joined(
-    pieces: Sequence[npt.NDArray[np.generic]], empty: tuple[int, ...], kind: type[np.generic]
-) -> npt.NDArray[np.generic]:
-    return np.concatenate([np.zeros(empty, kind), *pieces]).astype(kind, copy=False)
+def _joined(pieces: Sequence[npt.NDArray[Scalar]], nothing: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    """The pieces one after another; `nothing` has the type of all of them."""
+    return np.concatenate([nothing, *pieces])
 
 
 def _codes_of_ids(ids: Hashes) -> Codes:

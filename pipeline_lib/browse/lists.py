@@ -8,11 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline_lib.browse.documents import DocumentTable, Fate, Order
-from pipeline_lib.browse.pages import Facet, Link, Listed, ListPage, RunHead
+from pipeline_lib.browse.pages import Choices, Facet, Link, Listed, ListPage, RunHead
 from pipeline_lib.browse.published import PublishedTables
 from pipeline_lib.browse.selection import Choice, Selection, names_like
 from pipeline_lib.browse.views import FILTERS, View
-from pipeline_lib.privacy.parameters import PrivacyParameters
 from pipeline_lib.privacy.stage import mask_addresses
 from pipeline_lib.report.excerpts import Segments, one_line
 from pipeline_lib.report.quantities import count
@@ -64,7 +63,7 @@ def list_page(
         note=_nothing_note(view, table, total, first),
         previous=replace(view, page=view.page - 1).list_address() if view.page > 1 else None,
         following=replace(view, page=view.page + 1).list_address() if first + PAGE_DOCUMENTS < total else None,
-        **_around(view, selection),
+        choices=_choices(view, selection),
     )
 
 
@@ -92,13 +91,11 @@ def found_page(
         previous=replace(view, after=0).list_address() if view.after else None,
         following=None if found.goes_on is None else replace(view, after=found.goes_on).list_address(),
         following_label="Look further",
-        **_around(replace(view, after=0), selection),
+        choices=_choices(replace(view, after=0), selection),
     )
 
 
-def search_texts(
-    published: PublishedTables, table: DocumentTable, selection: Selection, view: View, privacy: PrivacyParameters
-) -> Found:
+def search_texts(published: PublishedTables, table: DocumentTable, selection: Selection, view: View) -> Found:
     """Look for a phrase in the extracted texts of a selection, in upper or lower case, within a bound of text.
 
     Passages are shown with addresses masked.
@@ -125,7 +122,9 @@ def search_texts(
             has = np.flatnonzero(pc.match_substring(texts["text"], view.phrase, ignore_case=True).to_numpy())
             room = _MOST_FOUND - len(hits)
             documents = texts.take(pa.array(has[:room]))
-            masked = apply_edits(documents, mask_addresses(documents, privacy)) if len(documents) else documents
+            masked = (
+                apply_edits(documents, mask_addresses(documents, published.privacy)) if len(documents) else documents
+            )
             excerpts += [passage(text, view.phrase) for text in masked["text"].to_pylist()]
             hits += (wanted[has[:room]] + start).tolist()
             if len(has) >= room or num_bytes > _MOST_BYTES:
@@ -198,7 +197,7 @@ def verdict_of(fate: Fate) -> str:
     return fate.rule.rpartition(".")[2].replace("_", " ")
 
 
-def _around(view: View, selection: Selection) -> dict[str, object]:
+def _choices(view: View, selection: Selection) -> Choices:
     """What every list has beside its documents."""
     filters = {name: getattr(view.filters, name) for name in FILTERS}
     chosen = [
@@ -211,19 +210,18 @@ def _around(view: View, selection: Selection) -> dict[str, object]:
         place = "text" if view.where == "text" else "title or URL"
         chosen.append(Link(label=f"{place} has “{one_line(view.phrase, _NAME_CHARS)}”", address=without.list_address()))
     plain = replace(view, phrase="", where="title", page=1, after=0)
-    return {
-        "facets": [_facet(view, name, selection) for name in FILTERS if selection.choices[name]],
-        "chosen": chosen,
-        "orders": []
-        if view.searches_texts
-        else [
-            Link(label=label, address=replace(view, order=order, page=1).list_address(), is_chosen=view.order == order)
-            for order, label in _ORDERS.items()
-        ],
-        "phrase": view.phrase,
-        "where": view.where,
-        "hidden": plain.parameters(),
-    }
+    orders = [
+        Link(label=label, address=replace(view, order=order, page=1).list_address(), is_chosen=view.order == order)
+        for order, label in _ORDERS.items()
+    ]
+    return Choices(
+        facets=[_facet(view, name, selection) for name in FILTERS if selection.choices[name]],
+        chosen=chosen,
+        orders=[] if view.searches_texts else orders,
+        phrase=view.phrase,
+        where=view.where,
+        hidden=plain.parameters(),
+    )
 
 
 def _facet(view: View, name: str, selection: Selection) -> Facet:

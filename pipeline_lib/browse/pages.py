@@ -72,23 +72,31 @@ class Listed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListPage:
-    """
+class Choices:
+    """What can be changed about a list.
+
     Attributes:
-        summary: how many documents there are, and which of them are shown.
         chosen: what is filtered by; each link takes that away.
-        hidden: the parameters that the search form keeps.
+        phrase, where: what is searched for, and in what.
+        hidden: the parameters that a form keeps.
     """
 
-    head: RunHead
-    summary: str
-    documents: Sequence[Listed]
     facets: Sequence[Facet]
     chosen: Sequence[Link]
     orders: Sequence[Link]
     phrase: str
     where: str
     hidden: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListPage:
+    """`summary`: how many documents there are, and which of them are shown; `note`: why there are none."""
+
+    head: RunHead
+    summary: str
+    documents: Sequence[Listed]
+    choices: Choices
     previous: str | None
     following: str | None
     note: str = ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline_lib.filters.stage import recorded_filters
+from pipeline_lib.privacy.parameters import PrivacyParameters
+from pipeline_lib.report.drawing import recorded_privacy
 from pipeline_lib.survivors import TRAIL
 from storage.manifests import FileRecord, MissingStage, PublishedStage
 from storage.tables import DamagedFile, check_schema
@@ -38,6 +42,16 @@ class PublishedTables:
     def trail(self) -> tuple[str, ...]:
         """The stages that edited or dropped documents after they were extracted, in order."""
         return tuple(name for name in TRAIL[1:] if name in self.stages)
+
+    @cached_property
+    def privacy(self) -> PrivacyParameters:
+        """How the run masks addresses; as usual, where it has not come to that."""
+        return recorded_privacy(self.stages)
+
+    @cached_property
+    def signal_names(self) -> tuple[str, ...]:
+        """What the documents were measured at; nothing where they were not."""
+        return tuple(recorded_filters(self.stages["signals"].manifest).signals()) if "signals" in self.stages else ()
 
     def has(self, stage: str, table: str, part: str) -> bool:
         return (stage, table, part) in self._files

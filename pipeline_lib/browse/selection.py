@@ -128,16 +128,18 @@ def _mask(table: DocumentTable, name: str, value: str) -> Mask | None:
                 f"fate={value}: no document of this run met that; there are {KEPT}, {DROPPED}, "
                 f"{', '.join(sorted(fate.key for fate in table.fates if not fate.kept))}"
             )
-        return chosen[table.fate]
+        of_fate: Mask = chosen[table.fate]
+        return of_fate
     if name == "edited":
-        if value == ANY:
-            return table.edited != 0
         keys = [":".join(editor) for editor in table.editors]
-        if value not in keys:
+        if value not in (ANY, *keys):
             raise NoSuchChoice(f"edited={value}: no such edit in this run; there are {ANY}, {', '.join(sorted(keys))}")
-        return (table.edited & np.uint64(1 << keys.index(value))) != 0
+        bits = np.uint64(2**64 - 1 if value == ANY else 1 << keys.index(value))
+        of_editor: Mask = (table.edited & bits) != 0
+        return of_editor
     column = {"host": table.hosts, "language": table.languages, "file": table.files}[name]
-    return column.codes == column.code(value)  # of an unknown name, -1: no document
+    of_name: Mask = column.codes == column.code(value)  # of an unknown name, -1: no document
+    return of_name
 
 
 def _is_of(key: str, kept: bool, value: str) -> bool:

@@ -16,10 +16,8 @@ from pipeline_lib.browse.pages import Beside, DocumentPage, Listed, RunHead
 from pipeline_lib.browse.published import PublishedTables
 from pipeline_lib.browse.selection import Selection
 from pipeline_lib.browse.views import View
-from pipeline_lib.filters.stage import recorded_filters
 from pipeline_lib.privacy.stage import mask_addresses
 from pipeline_lib.report.blocks import Cell, Column, Row, Table
-from pipeline_lib.report.drawing import recorded_privacy
 from pipeline_lib.report.excerpts import Segments, one_line
 from pipeline_lib.report.quantities import count, size, value
 from pipeline_lib.survivors import MisplacedEdit
@@ -144,7 +142,7 @@ def _text(published: PublishedTables, part: str, document: Mapping[str, Any]) ->
 def _private(published: PublishedTables, doc_id: str, text: str) -> list[Edit]:
     """Where addresses stand in a text, as the corpus masks them."""
     documents = pa.table({"doc_id": pa.array([doc_id]), "text": pa.array([text], pa.large_string())})
-    masks = mask_addresses(documents, recorded_privacy(published.stages)).to_pylist()
+    masks = mask_addresses(documents, published.privacy).to_pylist()
     return [Edit(**{name: mask[name] for name in ("start", "end", "replacement", "rule")}) for mask in masks]
 
 
@@ -366,7 +364,7 @@ def _rules(
 ) -> list[Table]:
     if not published.has("signals", "signals", part):
         return []
-    names = list(recorded_filters(published.stages["signals"].manifest).signals())
+    names = list(published.signal_names)
     columns = ["doc_id", *names]
     (signals,) = published.rows("signals", "signals", part, signals_schema(names), columns, [row]).to_pylist()
     if signals.pop("doc_id") != document["doc_id"]:

@@ -79,10 +79,10 @@ def publish_large_run(
     stages["corpus"] = publish_stage(
         store, "corpus", parts, lambda part, out: corpus_part(part, stages, out, CorpusParameters())
     )
-    return publish_run(store, stages)
+    return record_run(store, stages)
 
 
-def publish_run(store: Store, stages: Mapping[str, PublishedStage], run_id: str = "made-20261126-100000-0000") -> Run:
+def record_run(store: Store, stages: Mapping[str, PublishedStage], run_id: str = "made-20261126-100000-0000") -> Run:
     """The manifests of stages that are in memory only, and the record of a run that has them."""
     for stage in stages.values():
         publish_manifest(store, stage.manifest)
