@@ -150,7 +150,7 @@ def test_keys_go_through_list_and_documents(browser, address, hostile_run):
         page.wait_for_url(f"**/documents/{ids[3]}")
         page.keyboard.press("u")
         page.wait_for_url(f"**/#d-{ids[3]}")
-        page.wait_for_function("document.activeElement.className === 'title'")
+        page.locator(".title:focus").wait_for()
         assert focused() == ids[3]
         page.keyboard.press("n")
         page.wait_for_url(re.compile("page=2"))
