@@ -5,13 +5,15 @@
   const titles = [...document.querySelectorAll("main > .documents .title")];
   const isList = document.querySelector(".browse") !== null;
 
+  // the one in hand; back from a document, the one that was looked at
+  const current = () => document.querySelector(".title:focus") ?? document.querySelector(".document:target .title");
   const focus = (at) => {
     titles[at].focus({ preventScroll: true });
     titles[at].closest("li").scrollIntoView({ block: "nearest" });
   };
   const step = (by) => {
     if (!isList) return link(by > 0 ? "next" : "prev")?.click();
-    const here = titles.indexOf(document.activeElement);
+    const here = titles.indexOf(current());
     const at = here < 0 ? (by > 0 ? 0 : titles.length - 1) : here + by;
     if (at >= 0 && at < titles.length) return focus(at);
     return link(at < 0 ? "prev" : "next")?.click();
@@ -27,6 +29,7 @@
     p: () => link("prev")?.click(),
     u: () => link("up")?.click(),
     d: () => document.querySelector('[data-key="d"]')?.click(),
+    Enter: () => (isList && document.activeElement === document.body ? current()?.click() : false),
     "/": () => document.querySelector('input[type="search"]')?.focus(),
   };
   addEventListener("keydown", (event) => {
@@ -38,8 +41,4 @@
     const does = keys[event.key];
     if (does && does() !== false) event.preventDefault();
   });
-
-  // back from a document: on with the one that was looked at
-  const target = isList && location.hash.startsWith("#d-") ? document.getElementById(location.hash.slice(1)) : null;
-  target?.querySelector(".title").focus({ preventScroll: true });
 })();
