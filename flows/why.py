@@ -143,7 +143,7 @@ class Fates:
             (fate["signals"],) = _by_id(stages["signals"], "signals", part, schema, doc_id)
             del fate["signals"]["doc_id"]
         if "judge" in stages:
-            fate["rules"] = _asked(self._conditions, fate["signals"], row)
+            fate["rules"] = rules_asked(self._conditions, fate["signals"], row)
             fate["decision"] = self._decision("judge", part, doc_id)
         if "withdrawn" in stages:
             fate["withdrawn"] = self._decision("withdrawn", part, doc_id)
@@ -217,7 +217,9 @@ def _conditions(run: Run) -> tuple[Condition, ...]:
         ) from error
 
 
-def _asked(conditions: Sequence[Condition], signals: Mapping[str, Any], row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def rules_asked(
+    conditions: Sequence[Condition], signals: Mapping[str, Any], row: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Every rule with the document's value beside its line, whether or not an earlier rule had decided already."""
     measured = pl.DataFrame([{"language": row["language"], **signals}])
     answers = {

@@ -50,7 +50,7 @@ class Tracking:
         self._run_id = run.run_id
         self._rates = dict(rates)
         self._warn = warn
-        self._scratch = None if store.is_local else Path(tempfile.mkdtemp(prefix="gristmill-tracking-"))
+        self._scratch = None if store.is_local or not names else Path(tempfile.mkdtemp(prefix="gristmill-tracking-"))
         self._queue: queue.Queue[Tell | None] = queue.Queue(_MAX_WAITING)
         self._has_let_go = False
         self._last_step = 0
