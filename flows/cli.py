@@ -12,8 +12,21 @@ from typing import Any
 
 import click
 
+from flows.backfill_verb import backfill
+from flows.browse_verb import browse
 from flows.clear_errors import WORK_FAILED, clear_errors
+from flows.crawl_verbs import crawls
+from flows.decontaminate_verb import decontaminate
+from flows.dedup_verb import dedup
+from flows.deploy_verb import deploy
+from flows.extract_verb import extract
+from flows.file_verbs import judge, train_classifier, train_perplexity
+from flows.forget_verb import forget
+from flows.gc_verb import gc
+from flows.index_verb import indexes
 from flows.run_verbs import runs, show
+from flows.schedule_verb import schedule
+from flows.trace_verb import trace
 from flows.verb_options import (
     dask_address_option,
     json_option,
@@ -25,6 +38,7 @@ from flows.verb_options import (
     store_option,
     workers_option,
 )
+from flows.verify_verb import verify
 from storage.runs import Run, UnknownRun, find_run, list_runs
 from storage.store import Store
 
@@ -288,7 +302,24 @@ def ui_status(store_url: str) -> None:
             sys.exit(WORK_FAILED)
 
 
-if TYPE_CHECKING:
+for _verb in (
+    browse,
+    crawls,
+    extract,
+    judge,
+    dedup,
+    decontaminate,
+    forget,
+    indexes,
+    train_classifier,
+    train_perplexity,
+    trace,
+    backfill,
+    schedule,
+    verify,
+    gc,
+    deploy,
+):
     main.add_command(_verb)
 
 
