@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from storage.processes import Process, this_process
+from storage.processes import Process, process_of, this_process
 from storage.store import Store
 
 LEASE_SECONDS = 30.0
@@ -33,6 +33,7 @@ _FOLDER = "leases"
 _SUFFIX = ".json"
 _TRIES = 20
 _LOOK_SECONDS = 0.5
+_NOBODY = Process(machine="", boot="", space="", pid=0, started="")  # known to no machine
 
 _log = logging.getLogger(__name__)
 
@@ -197,6 +198,31 @@ class Leases:
         holder = _read(self.store, name, number) if number else None
         return None if holder is None or self._is_over(name, number, holder) else holder
 
+    def standing(self, prefix: str) -> dict[str, Holder]:
+        """Who holds or held the leases whose names begin so: those that were not released, over or not."""
+        latest: dict[str, int] = {}
+        for name, number in _standing(self.store):
+            if name.startswith(prefix):
+                latest[name] = max(number, latest.get(name, 0))
+        found = {name: _read(self.store, name, number) for name, number in latest.items()}
+        return {name: holder for name, holder in found.items() if holder is not None}
+
+    def remove_dead(self) -> int:
+        """Remove the leases of processes of this machine that are gone; returns how many there were."""
+        removed = 0
+        for name, number in _standing(self.store):
+            holder = _read(self.store, name, number)
+            if holder is not None and holder.process.is_dead():
+                self.store.remove(_path(name, number))
+                removed += 1
+        return removed
+
+    def forget(self, name: str) -> None:
+        """Remove the lease of a holder that is known to be gone."""
+        for found, number in _standing(self.store):
+            if found == name:
+                self.store.remove(_path(name, number))
+
     def living(self, prefix: str, wait: Callable[[float], None] = time.sleep) -> dict[str, Holder]:
         """All held leases whose names begin so, with their holders, without this run's own.
 
@@ -244,9 +270,8 @@ class Leases:
             {
                 "run": self.run,
                 "host": socket.gethostname(),
-                "place": self.process.place,
                 "pid": self.process.pid,
-                "started": self.process.started,
+                "process": self.process.mark(),
                 "nonce": lease.claim.nonce,
                 "beat": lease.beat,
                 "seconds": self.seconds,
@@ -267,15 +292,14 @@ def _read(store: Store, name: str, number: int) -> Holder | None:
     try:
         return _holder_of(json.loads(content))
     except (ValueError, KeyError, TypeError, RecursionError):
-        nobody = Process(place="", pid=0, started="")
-        return Holder(run="", host="", process=nobody, nonce="", beat=0, seconds=LEASE_SECONDS)
+        return Holder(run="", host="", process=_NOBODY, nonce="", beat=0, seconds=LEASE_SECONDS)
 
 
 def _holder_of(value: Any) -> Holder:
     return Holder(
         run=str(value["run"]),
         host=str(value["host"]),
-        process=Process(place=str(value["place"]), pid=int(value["pid"]), started=str(value["started"])),
+        process=process_of(str(value["process"])) or _NOBODY,
         nonce=str(value["nonce"]),
         beat=int(value["beat"]),
         seconds=min(max(0.0, float(value["seconds"])), _MAX_SECONDS),

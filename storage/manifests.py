@@ -152,7 +152,7 @@ class Manifest:
     @cached_property
     def version_digest(self) -> str:
         """Digest of which files there are and what they say: tells apart what was made anew under the same key."""
-        return joined_digest(f"{record.path} {record.content}" for record in self.files())
+        return joined_digest(f"{record.path} {'' if record.varies else record.content}" for record in self.files())
 
     @cached_property
     def _tables(self) -> dict[str, list[FileRecord]]:
@@ -274,7 +274,9 @@ class PartWriter:
             # somebody believed that we are dead, and may have taken a file of ours for one that is left of us
             wrong = damage(self.store, self.address, record)
             if wrong is not None:
-                raise OtherContent(f"{self.address.folder}, {self.part}: {wrong}, by another run that made it meanwhile")
+                raise OtherContent(
+                    f"{self.address.folder}, {self.part}: {wrong}, by another run that made it meanwhile"
+                )
         body = json.dumps(record.as_json(), indent=1, sort_keys=True, allow_nan=False).encode()
         path = part_record_path(self.address, self.part)
         if self.claim is not None and self.store.create_bytes(path, body):
@@ -342,9 +344,9 @@ class PartWriter:
             if self.may_change:
                 return None
             raise OtherContent(
-                f"{path} was made again because {self.part} is damaged, and came out with content {record.content[:12]}…"
-                f", published was {before.content[:12]}…: something in it is not deterministic. Another run reads the "
-                "stage now; run again when that has ended"
+                f"{path} was made again because {self.part} is damaged, with content {record.content[:12]}…, and was "
+                f"published with {before.content[:12]}…: something in it is not deterministic. Another run uses it now; "
+                "run again when that has ended"
             )
         if content == record.content or record.varies:
             return replace(record, content=content, **found.as_fields())
@@ -386,9 +388,9 @@ def require_equal(there: PartRecord, made: PartRecord, place: str) -> None:
 
 def _difference(place: str, part: str, table: str, there: str, made: str) -> str:
     return (
-        f"{place}, {part}: table {table!r} is published with content {there}, and this run made {made}. The same work on "
-        "the same input gave two results: another run did it meanwhile, or one before that was killed, on a machine that "
-        "computes differently or with answers from servers that have changed. Run again to go on with what is published"
+        f"{place}, {part}: table {table!r} is published with content {there}, and this run made {made}. The same work "
+        "on the same input gave two results: another run did it meanwhile, or one before that was killed, on a machine "
+        "that computes differently or with other answers from servers. Run again to go on with what is published"
     )
 
 
@@ -466,7 +468,9 @@ def publish_manifest(store: Store, manifest: Manifest, *, anew: bool = False) ->
         return manifest
     place = store.full_path(manifest.address.folder)
     if [part.name for part in there.parts] != [part.name for part in manifest.parts]:
-        raise OtherContent(f"{place}: published with {len(there.parts)} parts, this run made {len(manifest.parts)} others")
+        raise OtherContent(
+            f"{place}: published with {len(there.parts)} parts, this run made {len(manifest.parts)} others"
+        )
     for theirs, ours in zip(there.parts, manifest.parts, strict=True):
         require_equal(theirs, ours, place)
     return there

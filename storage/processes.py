@@ -1,8 +1,8 @@
 """Which process somebody is, among machines that share a store.
 
-A pid means something on one machine only, in one namespace of pids (containers have their own), until the machine starts
-anew; and a machine gives it again. So a process is its place, its pid and when it began, and whether it is dead can be
-told where it lived and nowhere else.
+A pid means something on one machine only, in one namespace of pids (containers have their own), until the machine
+starts anew; and a machine gives it again. So a process is its machine, boot and namespace, its pid and when it began,
+and whether it is dead can be told where it lived and nowhere else.
 """
 
 import hashlib
@@ -15,8 +15,7 @@ from pathlib import Path
 
 import psutil
 
-_DIGITS = 8  # of the digest that stands for a place
-_MARK = re.compile(r"([0-9a-f]{8})-(\d+)-(\w+)")
+_MARK = re.compile(r"([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})-(\d+)-(\w+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,52 +23,78 @@ class Process:
     """A process.
 
     Attributes:
-        place: where the pid counts: digest of the host's name, its boot and the namespace of pids.
+        machine, boot, space: digests of the machine's name and id, of its boot, and of the namespace of pids.
         started: when it began, in the system's own units: tells it from a later one of the same pid.
     """
 
-    place: str
+    machine: str
+    boot: str
+    space: str
     pid: int
     started: str
 
     def is_dead(self) -> bool:
         """Whether it is known to be gone; False where it runs, and where that cannot be told from here."""
-        if self.place != _place():
+        if self.machine != _machine():
             return False
-        return _start_of(self.pid) != self.started
+        if self.boot != _boot():
+            return _machine_id() != ""  # without one, another container of the same name looks like this machine
+        return self.space == _space() and _start_of(self.pid) != self.started
 
     def is_here(self) -> bool:
-        """Whether it lives, or lived, where this process does."""
-        return self.place == _place()
+        """Whether it can be told from here if it lives."""
+        return (self.machine, self.boot, self.space) == (_machine(), _boot(), _space()) or self.is_dead()
 
     def mark(self) -> str:
         """The process as a piece of a file's name."""
-        return f"{self.place}-{self.pid}-{self.started}"
+        return f"{self.machine}{self.boot}{self.space}-{self.pid}-{self.started}"
 
 
 def this_process() -> Process:
     pid = os.getpid()
-    return Process(place=_place(), pid=pid, started=_own_start(pid))
+    return Process(machine=_machine(), boot=_boot(), space=_space(), pid=pid, started=_own_start(pid))
 
 
 def process_of(mark: str) -> Process | None:
     """The process that a piece of a file's name stands for; None if it stands for none."""
     found = _MARK.fullmatch(mark)
-    return Process(place=found[1], pid=int(found[2]), started=found[3]) if found else None
+    if found is None:
+        return None
+    return Process(machine=found[1], boot=found[2], space=found[3], pid=int(found[4]), started=found[5])
 
 
 @cache
-def _place() -> str:
-    here = [socket.gethostname()]
-    for read in (
-        lambda: Path("/proc/sys/kernel/random/boot_id").read_text(),
-        lambda: str(Path("/proc/self/ns/pid").readlink()),
-    ):
-        try:
-            here.append(read())
-        except OSError:  # not Linux: the host's name has to do
-            continue
-    return hashlib.sha256("\n".join(here).encode()).hexdigest()[:_DIGITS]
+def _machine() -> str:
+    return _digest(socket.gethostname(), _machine_id())[:8]
+
+
+@cache
+def _machine_id() -> str:
+    return _content("/etc/machine-id")
+
+
+@cache
+def _boot() -> str:
+    return _digest(_content("/proc/sys/kernel/random/boot_id"))[:4]
+
+
+@cache
+def _space() -> str:
+    try:
+        return _digest(str(Path("/proc/self/ns/pid").readlink()))[:4]
+    except OSError:  # not Linux
+        return _digest("")[:4]
+
+
+def _content(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:  # not Linux, or a container without
+        return ""
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 
 @cache

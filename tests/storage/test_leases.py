@@ -1,5 +1,6 @@
 """Leases: one holder at a time, over when silent or dead, whatever clocks do; on folders and on S3."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -18,7 +19,7 @@ from storage.leases import Holder, Lease, Leases
 from storage.processes import Process, this_process
 from storage.store import Store
 
-ELSEWHERE = Process(place="0123abcd", pid=1, started="5")
+ELSEWHERE = Process(machine="0123abcd", boot="0000", space="0000", pid=1, started="5")
 
 
 class Clock:
@@ -167,7 +168,7 @@ def test_of_a_stopped_process_leases_are_over_after_a_while_and_of_a_running_one
 
 def test_a_pid_that_was_given_again_is_not_the_holder(tmp_path, clock):
     alive = this_process()
-    earlier = Process(place=alive.place, pid=alive.pid, started="1")
+    earlier = dataclasses.replace(alive, started="1")
     store = Store(str(tmp_path))
     leases_of(store, "holder", clock, earlier).acquire("name")
     assert isinstance(leases_of(store, "watcher", clock).acquire("name"), Lease)
@@ -208,7 +209,7 @@ class Races(RuleBasedStateMachine):
             run=str(number),
             seconds=8.0,
             clock=lambda: self.time + self.offsets[number],
-            process=Process(place=f"{number:08d}", pid=1, started="1"),
+            process=dataclasses.replace(ELSEWHERE, machine=f"{number:08d}"),
         )
         self.held[number], self.last_beat[number] = {}, self.time
         return number
