@@ -5,12 +5,15 @@ pages to a report needs the second one. Nothing here imports Prefect: the settin
 before anything does.
 """
 
+import fcntl
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,6 +87,11 @@ def start_server(home: Path, pages: Path | None) -> Server:
     Raises:
         ServerFailed: it does not answer.
     """
+    with _one_at_a_time(home):
+        return _start_server(home, pages)
+
+
+def _start_server(home: Path, pages: Path | None) -> Server:
     pages_url = None if pages is None else _serve_pages(home, pages)
     foreign = os.environ.get(_API_VARIABLE)
     running = running_server(home)
@@ -113,6 +121,15 @@ def revive_server(server: Server) -> bool:
             f"{again.api_url} now: start again what used it"
         )
     return True
+
+
+@contextmanager
+def _one_at_a_time(home: Path) -> Iterator[None]:
+    """Of two runs that begin together on this machine one starts the servers, and the other finds them."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "starting.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # goes with the process, however that ends
+        yield
 
 
 def running_server(home: Path) -> Server | None:

@@ -1,7 +1,9 @@
 """What the stages of one run share: the store, the run's record, where parts are worked on, the terminal."""
 
+import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,9 +21,21 @@ from flows.tracking.opening import check_trackers
 from flows.tracking.tracking import Tracking
 from flows.verb_options import DEFAULT_STORE
 from storage.environment import describe_environment
-from storage.manifests import Manifest, PublishedStage
+from storage.leases import Holder, Lease, Leases
+from storage.manifests import Manifest, PublishedStage, StageAddress
 from storage.removal_mark import wait_for_removal
-from storage.runs import Run, RunStatus, StageOutcome, list_runs, new_run_id, run_path, save_run, this_host
+from storage.runs import (
+    Run,
+    RunStatus,
+    StageOutcome,
+    UnknownRun,
+    list_runs,
+    load_run,
+    new_run_id,
+    run_path,
+    save_run,
+    this_host,
+)
 from storage.store import Store
 
 if TYPE_CHECKING:
@@ -95,6 +109,11 @@ class Session:
     num_tasks: int = 0  # task runs that Prefect was given
     warned: set[str] = field(default_factory=set)  # stages of which the terminal has shown a warning of a worker
     checker: StageChecker | None = None
+    leases: Leases = field(init=False)
+    _own_lease: Lease | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.leases = Leases(store=self.store, run=self.run.run_id)
 
     def record(self, outcome: StageOutcome, manifest: Manifest) -> None:
         """Add a stage's outcome to the run's record, in the store at once."""
@@ -111,6 +130,21 @@ class Session:
     def note(self, name: str, stage: PublishedStage, path: str = "") -> None:
         """Remember where a result of the run is, relative to the store."""
         self.run.paths[name] = f"{stage.manifest.address.folder}/{path}".rstrip("/")
+
+    def use(self, *stages: StageAddress) -> None:
+        """Tell other runs, before anything is read, that this one reads these stages: they leave them as they are."""
+        if self._own_lease is None:
+            taken = self.leases.acquire(_run_lease(self.run.run_id))
+            assert isinstance(taken, Lease), f"run {self.run.run_id} is held by {taken}"
+            self._own_lease = taken
+        used = dict.fromkeys([*self._own_lease.uses, *(address.folder for address in stages)])
+        if len(used) > len(self._own_lease.uses):
+            self.leases.tell(self._own_lease, used)
+
+    def other_users(self, address: StageAddress) -> list[Holder]:
+        """Runs that are alive and make or read a stage now, besides this one."""
+        living = self.leases.living(_run_lease(""))
+        return [holder for holder in living.values() if address.folder in holder.uses]
 
     def stop(self) -> None:
         """Begin nothing more, and end the workers."""
@@ -136,7 +170,7 @@ def open_session(
     store = Store(settings.store_url)
     now = datetime.now(UTC)
     run = Run(
-        run_id=new_run_id(recipe.name, now),
+        run_id=_free_run_id(store, recipe.name, now),
         recipe_name=recipe.name,
         recipe=recipe.model_dump(mode="json"),
         recipe_digest=recipe.digest(),
@@ -189,35 +223,83 @@ def open_session(
     tags = tags_at_first(recipe, run, store.url, tags)
     showing.flow_run(tags=tags)
     status: RunStatus = "failed"
-    try:
-        session.runner.start(store.url, marker=run_path(run.run_id))
-        with session.progress:
-            wait_for_removal(store, session.progress.say)  # after the record is written: see there
-            yield session
-        status = "completed"
-    except Exception as error:
-        run.error = f"{type(error).__name__}: {error}"
-        raise
-    except BaseException:  # Ctrl-C, or the end signal, for which Prefect has an exception of its own
-        status, run.error = "interrupted", "stopped by hand; run again to continue"
-        session.stop()
-        raise
-    finally:
-        run.status = status
-        run.finished_at = datetime.now(UTC).isoformat(timespec="seconds")
-        save_run(store, run)
-        session.runner.close()
-        showing.flow_run(tags=[*tags, *tags_at_last(run)])
-        tracking.close(run)
-        showing.close()
+    began = time.monotonic()
+    elsewhere = _beats_elsewhere(session)
+    with session.leases:
+        try:
+            session.use()
+            session.runner.start(store.url, marker=run_path(run.run_id))
+            with session.progress:
+                wait_for_removal(store, session.progress.say)  # after the record is written: see there
+                yield session
+            status = "completed"
+        except Exception as error:
+            run.error = f"{type(error).__name__}: {error}"
+            raise
+        except BaseException:  # Ctrl-C, or the end signal, for which Prefect has an exception of its own
+            status, run.error = "interrupted", "stopped by hand; run again to continue"
+            session.stop()
+            raise
+        finally:
+            run.status = status
+            run.finished_at = datetime.now(UTC).isoformat(timespec="seconds")
+            save_run(store, run)
+            session.runner.close()
+            _close_silent_runs(session, elsewhere, time.monotonic() - began)
+            showing.flow_run(tags=[*tags, *tags_at_last(run)])
+            tracking.close(run)
+            showing.close()
 
 
 def close_dead_runs(store: Store) -> list[Run]:
-    """Mark runs of this machine whose process is gone as interrupted; returns them."""
+    """Mark runs of this machine whose process is gone as interrupted; returns them. What they held is free at once."""
+    leases = Leases(store=store, run="")
+    leases.remove_dead()
+    held = leases.standing(_run_lease(""))
     dead = []
     for run in list_runs(store):
-        if run.status == "running" and run.host == this_host() and not psutil.pid_exists(run.pid):
-            run.status, run.error = "interrupted", "its process ended without a word; run again to continue"
-            save_run(store, run)
+        if run.status != "running" or run.host != this_host():
+            continue
+        if _run_lease(run.run_id) in held or psutil.pid_exists(run.pid):
+            continue
+        run = load_run(store, run.run_id)  # it may have ended well while we looked
+        if run.status == "running":
+            _interrupt(store, run)
             dead.append(run)
     return dead
+
+
+def _beats_elsewhere(session: Session) -> Mapping[str, Holder]:
+    """The run leases that other machines hold, as they are now: to see at the end of this run which stood still."""
+    held = session.leases.standing(_run_lease(""))
+    return {name: holder for name, holder in held.items() if not holder.process.is_here()}
+
+
+def _close_silent_runs(session: Session, before: Mapping[str, Holder], seconds: float) -> None:
+    """Mark runs of other machines as interrupted that have not moved for as long as this run took."""
+    now = session.leases.standing(_run_lease("")) if before else {}
+    for name, holder in before.items():
+        if now.get(name) != holder or seconds < 2 * holder.seconds:
+            continue
+        with contextlib.suppress(UnknownRun):
+            run = load_run(session.store, holder.run)
+            if run.status == "running" and _run_lease(run.run_id) == name:
+                _interrupt(session.store, run)
+        session.leases.forget(name)
+
+
+def _interrupt(store: Store, run: Run) -> None:
+    run.status, run.error = "interrupted", "its process ended without a word; run again to continue"
+    save_run(store, run)
+
+
+def _run_lease(run_id: str) -> str:
+    return f"run-{run_id}"
+
+
+def _free_run_id(store: Store, recipe_name: str, now: datetime) -> str:
+    """An id that no other run has, also where two begin in the same second."""
+    while True:
+        run_id = new_run_id(recipe_name, now)
+        if store.create_bytes(run_path(run_id), b"{}"):
+            return run_id

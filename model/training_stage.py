@@ -63,7 +63,7 @@ def train_part(
         write_weights(trained.decoder, path)
     with output.file("config", "config.json") as path:
         write_description(description, path)
-    with output.file("log", "log.jsonl", rows=len(trained.log)) as path:
+    with output.file("log", "log.jsonl", rows=len(trained.log), varies=True) as path:  # it has times in it
         path.write_text("".join(json.dumps(entry.as_json()) + "\n" for entry in trained.log), encoding="utf-8")
     return PartResult(account=account, metrics=_metrics(trained, parameters, rows))
 

@@ -83,7 +83,17 @@ def entry_path(index: str, name: str) -> str:
 
 
 def publish_entry(store: Store, entry: IndexEntry) -> None:
-    store.publish_bytes(entry_path(entry.index, entry.name), record_bytes(entry.as_json()))
+    """Publish an entry, in place of an earlier one of the same sources."""
+    store.publish_bytes(entry_path(entry.index, entry.name), _body(entry))
+
+
+def create_entry(store: Store, entry: IndexEntry) -> bool:
+    """Publish an entry unless there is one of the same sources; whether this call did."""
+    return store.create_bytes(entry_path(entry.index, entry.name), _body(entry))
+
+
+def _body(entry: IndexEntry) -> bytes:
+    return record_bytes(entry.as_json())
 
 
 def index_names(store: Store) -> list[str]:

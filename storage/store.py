@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,9 +14,15 @@ from typing import Any
 
 import fsspec
 
+from storage.processes import process_of, this_process
 from storage.wrong_request import WrongRequest
 
 _PARTIAL = ".partial"
+# Of a writer on another machine, whose process cannot be looked up here. Its file grows, or is being read whole for its
+# digest, which takes minutes: a day leaves room for clocks that differ.
+_ABANDONED_SECONDS = 86_400.0
+_CONFLICT_TRIES = 5
+_EXCLUSIVE_PROTOCOLS = {"s3", "gs", "gcs", "abfs", "az", "memory"}  # whose put takes mode="create" for a condition
 
 
 class StoreError(WrongRequest):
@@ -43,7 +50,9 @@ class Store:
         # without listings: one of before another process published would hide what it published
         self._filesystem, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         protocol = self._filesystem.protocol
-        self.is_local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+        protocols = {protocol} if isinstance(protocol, str) else set(protocol)
+        self.is_local = "file" in protocols
+        self._creates_exclusively = self.is_local or bool(protocols & _EXCLUSIVE_PROTOCOLS)
         self.root = str(Path(root).absolute()) if self.is_local else root.rstrip("/")
         if self.is_local:
             self.url = self.root
@@ -146,29 +155,96 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             self._filesystem.rm(f"{self.root}/{path}", recursive=True)
 
-    def publish_bytes(self, path: str, content: bytes) -> None:
-        with self.publishing(path) as unfinished:
+    def publish_bytes(self, path: str, content: bytes, *, durable: bool = True) -> None:
+        """Publish a small file; not `durable`: a machine that loses its power may lose it, or what is in it."""
+        with self.unfinished(path) as unfinished:
             unfinished.write_bytes(content)
+            self.publish(unfinished, path, durable=durable)
+
+    def create_bytes(self, path: str, content: bytes, *, durable: bool = True) -> bool:
+        """Publish a small file unless there is one; whether what is there is what this call gave. See `publish_new`."""
+        with self.unfinished(path) as unfinished:
+            unfinished.write_bytes(content)
+            created = self.publish_new(unfinished, path, durable=durable)
+        return created and (self._creates_exclusively or self.read_bytes(path) == content)
 
     @contextlib.contextmanager
     def publishing(self, path: str) -> Iterator[Path]:
         """Give a local path to write to; on a clean exit it becomes `path`, whole; on an error nothing is left."""
+        with self.unfinished(path) as unfinished:
+            yield unfinished
+            self.publish(unfinished, path)
+
+    @contextlib.contextmanager
+    def unfinished(self, path: str) -> Iterator[Path]:
+        """Give a local path to write what is to become `path`; what was not published on exit goes."""
         if self.is_local:
             target = Path(self.full_path(path))
             target.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{_PARTIAL}")
+            writer = f"{this_process().mark()}-{secrets.token_hex(4)}"
+            unfinished = target.with_name(f".{target.name}.{writer}{_PARTIAL}")
             try:
                 yield unfinished
-                _sync(unfinished)
-                unfinished.replace(target)
-                _sync(target.parent)
             finally:
                 unfinished.unlink(missing_ok=True)
             return
         with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
-            unfinished = Path(folder) / PurePosixPath(path).name
-            yield unfinished
+            yield Path(folder) / PurePosixPath(path).name
+
+    def publish(self, unfinished: Path, path: str, *, durable: bool = True) -> None:
+        """Make `path` of a file that `unfinished` gave, in place of one that may be there."""
+        if self.is_local:
+            target = Path(self.full_path(path))
+            if durable:
+                _sync(unfinished)
+            unfinished.replace(target)
+            if durable:
+                _sync(target.parent)
+        else:
             self._filesystem.put_file(str(unfinished), f"{self.root}/{path}")
+
+    def publish_new(self, unfinished: Path, path: str, *, durable: bool = True) -> bool:
+        """Make `path` of a file that `unfinished` gave, unless there is one; whether this call did.
+
+        Of several at once one wins on a folder, and where the file system takes conditions: S3, Google, Azure, memory.
+        Elsewhere a look goes before it, and two that look at once both believe that they won; what is there then is one
+        of theirs, whole.
+        """
+        if not self.is_local:
+            return self._put_new(unfinished, path)
+        target = Path(self.full_path(path))
+        if durable:
+            _sync(unfinished)
+        try:
+            os.link(unfinished, target)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            if target.exists():
+                return False
+            unfinished.replace(target)
+        if durable:
+            _sync(target.parent)
+        return True
+
+    def _put_new(self, unfinished: Path, path: str) -> bool:
+        target = f"{self.root}/{path}"
+        for _ in range(_CONFLICT_TRIES):
+            try:
+                self._filesystem.put_file(str(unfinished), target, mode="create")
+            except FileExistsError:
+                return False
+            except (NotImplementedError, OSError) as error:
+                if "ConditionalRequestConflict" in str(error):  # S3, of two puts at the same moment
+                    time.sleep(0.2)
+                    continue
+                if not isinstance(error, NotImplementedError) and "not implemented" not in str(error).lower():
+                    raise
+                if self.exists(path):
+                    return False
+                self._filesystem.put_file(str(unfinished), target)
+            return True
+        return not self.exists(path)
 
     @contextlib.contextmanager
     def local_copy(self, path: str) -> Iterator[Path]:
@@ -194,13 +270,16 @@ class Store:
         return self._filesystem.open(f"{self.root}/{path}", "rb", cache_type="none")
 
     def remove_unfinished(self, folder: str) -> int:
-        """Remove what killed writers left under a folder of a local store; returns how many files went."""
+        """Remove what killed writers left under a folder of a local store; returns how many files went.
+
+        What a process of another machine is writing stays, until nobody has touched it for a day.
+        """
         if not self.is_local:
             return 0
         removed = 0
         for unfinished in Path(self.full_path(folder)).rglob(f".*{_PARTIAL}"):
-            if not writer_is_gone(unfinished.name):
-                continue  # another run is writing this one right now
+            if not is_abandoned(unfinished):
+                continue
             unfinished.unlink(missing_ok=True)
             removed += 1
         return removed
@@ -209,12 +288,6 @@ class Store:
 def is_unfinished(name: str) -> bool:
     """Whether a file of a local store has the name of one that is being written, or was when its writer died."""
     return name.startswith(".") and name.endswith(_PARTIAL)
-
-
-def writer_is_gone(name: str) -> bool:
-    """Whether the process that an unfinished file is named after is not (any more) one of this machine."""
-    writer = name.removesuffix(_PARTIAL).rsplit(".", 1)[-1].split("-")[0]
-    return not (writer.isdigit() and _is_running(int(writer)))
 
 
 def _local_files(root: Path, folder: str) -> Iterator[StoredFile]:
@@ -240,14 +313,16 @@ def _modified(info: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _is_running(pid: int) -> bool:
+def is_abandoned(unfinished: Path) -> bool:
+    """Whether nobody writes an unfinished file any more: its writer is gone, or it is on another machine and silent."""
+    mark = unfinished.name.removesuffix(_PARTIAL).rsplit(".", 1)[-1].rsplit("-", 1)[0]
+    writer = process_of(mark)
+    if writer is not None and writer.is_here():
+        return writer.is_dead()
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return time.time() - unfinished.stat().st_mtime > _ABANDONED_SECONDS
+    except FileNotFoundError:
+        return False  # it was published, or removed by another run
 
 
 def _sync(path: Path) -> None:

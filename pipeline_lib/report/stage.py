@@ -52,7 +52,7 @@ def report_part(
             sections=sections,
         )
     )
-    with output.file("report", "report.html", rows=len(sections)) as path:
+    with output.file("report", "report.html", rows=len(sections), varies=True) as path:  # the run's name is on it
         path.write_text(html, encoding="utf-8", newline="\n")
     return PartResult(
         account=Account(documents_in=len(inputs), documents_out=len(inputs), unit_in="stages", unit_out="stages"),
