@@ -9,7 +9,7 @@ from flows.clear_errors import clear_errors
 from flows.verb_options import json_option, open_store, run_argument, store_option
 from flows.withdrawn_since import WithdrawnSince, withdrawn_since
 from storage.exclusions import read_exclusions
-from storage.runs import Run, find_run, list_runs
+from storage.runs import Run, find_run, list_runs, unreadable_runs
 from storage.store import Store
 
 
@@ -21,6 +21,8 @@ def runs(store_url: str, as_json: bool) -> None:
     with clear_errors():
         store = open_store(store_url)
         found = list_runs(store)
+        for problem in unreadable_runs(store).values():
+            click.echo(f"warning: {problem}; what it made is found again when its recipe is run", err=True)
         exclusions = read_exclusions(store)
         marks = {each.run_id: withdrawn_since(store, each, exclusions) for each in found}
         if as_json:

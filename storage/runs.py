@@ -169,6 +169,18 @@ def list_runs(store: Store) -> list[Run]:
     return sorted(runs, key=lambda run: (run.created_at, run.run_id))
 
 
+def unreadable_runs(store: Store) -> dict[str, str]:
+    """What is wrong with each record of a run that is there and cannot be read, by the run's id."""
+    found = {}
+    for run_id in store.names("runs"):
+        try:
+            load_run(store, run_id)
+        except UnknownRun as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                found[run_id] = str(error)
+    return found
+
+
 def find_run(store: Store, name: str) -> Run:
     """The run that `name` means: its id, a unique beginning of it, or `latest`.
 

@@ -7,7 +7,18 @@ import pytest
 
 from storage.accounts import Account
 from storage.records import record_bytes
-from storage.runs import Run, StageOutcome, UnknownRun, find_run, list_runs, load_run, new_run_id, run_path, save_run
+from storage.runs import (
+    Run,
+    StageOutcome,
+    UnknownRun,
+    find_run,
+    list_runs,
+    load_run,
+    new_run_id,
+    run_path,
+    save_run,
+    unreadable_runs,
+)
 from storage.store import Store
 
 
@@ -62,6 +73,7 @@ def test_a_store_without_runs_says_how_to_make_one(tmp_path: Path) -> None:
 def test_a_damaged_record_is_named_and_hides_no_other_run(store: Store, content: bytes) -> None:
     store.publish_bytes(run_path("demo-20260104-000000-dddd"), content)
     assert len(list_runs(store)) == 3
+    assert list(unreadable_runs(store)) == ["demo-20260104-000000-dddd"]
     with pytest.raises(UnknownRun, match="dddd"):
         load_run(store, "demo-20260104-000000-dddd")
 
