@@ -17,6 +17,7 @@ from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.crawl_verbs import crawls
 from flows.decontaminate_verb import decontaminate
 from flows.dedup_verb import dedup
+from flows.diff_verb import diff
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
 from flows.gc_verb import gc
@@ -334,7 +335,19 @@ def ui_status(store_url: str) -> None:
             sys.exit(WORK_FAILED)
 
 
-for _verb in (crawls, extract, judge, dedup, decontaminate, indexes, train_classifier, train_perplexity, verify, gc):
+for _verb in (
+    crawls,
+    extract,
+    judge,
+    dedup,
+    decontaminate,
+    indexes,
+    train_classifier,
+    train_perplexity,
+    diff,
+    verify,
+    gc,
+):
     main.add_command(_verb)
 
 
