@@ -19,6 +19,7 @@ from flows.crawl_verbs import crawls
 from flows.decontaminate_verb import decontaminate
 from flows.dedup_verb import dedup
 from flows.deploy_verb import deploy
+from flows.diff_verb import diff
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
 from flows.forget_verb import forget
@@ -316,6 +317,7 @@ for _verb in (
     trace,
     backfill,
     schedule,
+    diff,
     verify,
     gc,
     deploy,

@@ -1,9 +1,11 @@
 """What is not as it was when a stage was made: its code, parameters and inputs, versions, the machine."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from storage.digests import canonical_json
 from storage.manifests import Manifest
 
 _ENVIRONMENT = ("python", "implementation", "system", "processor", "cores", "git_commit", "git_dirty")
@@ -28,7 +30,8 @@ def changed_manifest(recorded: Manifest, here: Manifest) -> list[Change]:
     if recorded.code_digest != here.code_digest:
         changes.append(_change("code", recorded.code_digest[:_SHOWN_DIGITS], here.code_digest[:_SHOWN_DIGITS]))
     changes += _changed("library ", recorded.libraries, here.libraries)
-    changes += _changed("parameter ", dict(dotted(recorded.parameters)), dict(dotted(here.parameters)))
+    parameters = json.loads(canonical_json(here.parameters))  # as a manifest has them: without tuples
+    changes += _changed("parameter ", dict(dotted(recorded.parameters)), dict(dotted(parameters)))
     changes += _changed("input ", recorded.inputs, here.inputs)
     return changes
 

@@ -67,7 +67,7 @@ def first_table_difference(published: pa.Table, recomputed: pa.Table) -> Differe
         for name in published.column_names
         if table_digest(published.select([name]).slice(row, 1)) != table_digest(recomputed.select([name]).slice(row, 1))
     )
-    ours, theirs = shortened(*(_spelled(table[column][row].as_py()) for table in (published, recomputed)))
+    ours, theirs = shortened(_spelled(published[column][row].as_py()), _spelled(recomputed[column][row].as_py()))
     return Difference(
         what="row", place=row, published=ours, recomputed=theirs, column=column, doc_id=_doc_id(published, row)
     )

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -178,8 +179,7 @@ def test_what_is_not_as_it_was_recorded_is_named_beside_the_difference(tampered)
 
 def test_records_that_contradict_each_other_are_found(tampered) -> None:
     store, run = tampered
-    run.corpus_digest = "f" * 64
-    found = look((store, run), "corpus")
+    found = look((store, replace(run, corpus_digest="f" * 64)), "corpus")
     assert [finding.kind for finding in found.findings] == ["damaged"]
     assert "the run recorded the corpus digest ffffffffffff" in found.findings[0].message
 
