@@ -345,7 +345,7 @@ class PartWriter:
                 return None
             raise OtherContent(
                 f"{path} was made again because {self.part} is damaged, with content {record.content[:12]}…, and was "
-                f"published with {before.content[:12]}…: something in it is not deterministic. Another run uses it now; "
+                f"published with {before.content[:12]}…: something in it is not deterministic. Another run uses it; "
                 "run again when that has ended"
             )
         if content == record.content or record.varies:
