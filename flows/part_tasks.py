@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
@@ -25,7 +25,7 @@ from prefect.utilities.annotations import quote
 from flows.engines.failures import WorkerDied
 from flows.part_job import PartJob, make_part
 from flows.part_log import call_logged, lines_of, say_again
-from flows.reuse import Standing, warn
+from flows.reuse import Standing
 from flows.session import Session, Stopped
 from storage.leases import Holder
 from storage.manifests import Part, PartRecord, StageAddress, damage, read_part_record
@@ -118,7 +118,7 @@ class PartWork:
             if wrong is None:
                 self._done(found)
                 return False
-            warn(self.session, f"{self.stage}: {name} is damaged ({wrong}); making it again")
+            self.session.warn(f"{self.stage}: {name} is damaged ({wrong}); making it again")
             damaged = found
         taken = self.session.leases.acquire(f"{self.address.stage}-{self.address.key}-{name}")
         if isinstance(taken, Holder):
@@ -171,9 +171,7 @@ class PartWork:
             if holder.run in self._told:
                 return
             self._told.add(holder.run)
-        message = f"{self.stage}: waits for {part}, which {holder} is making"
-        self.session.progress.say(message)
-        get_run_logger().info(message)
+        self.session.say(f"{self.stage}: waits for {part}, which {holder} is making")
 
 
 def work_on_parts(

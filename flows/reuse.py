@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from prefect import get_run_logger
-
 from flows.session import Session
 from storage.leases import Holder, Lease
 from storage.manifests import (
@@ -63,7 +61,7 @@ def standing_of(session: Session, address: StageAddress) -> Standing:
         manifest = read_manifest(session.store, address)
         is_committed = manifest is not None
     except DamagedFile as error:
-        warn(session, f"{address.stage}: its manifest is damaged ({error}); parts are checked one by one")
+        session.warn(f"{address.stage}: its manifest is damaged ({error}); parts are checked one by one")
         manifest, is_committed = None, True
     if manifest is None:
         recorded = _without_losses(session, address, _recorded_parts(session, address))
@@ -81,11 +79,6 @@ def has_losses(part: PartRecord) -> bool:
     return any(record.table == LOST_TABLE for record in part.files)
 
 
-def warn(session: Session, message: str) -> None:
-    session.progress.say(f"warning: {message}")
-    get_run_logger().warning(message)
-
-
 def _verified(session: Session, manifest: Manifest) -> tuple[dict[str, PartRecord], dict[str, PartRecord]]:
     """The parts of a manifest that are whole, and those that are not."""
     whole, damaged = {}, {}
@@ -95,7 +88,7 @@ def _verified(session: Session, manifest: Manifest) -> tuple[dict[str, PartRecor
             whole[part.name] = part
         else:
             damaged[part.name] = part
-            warn(session, f"{manifest.stage}: {part.name} is damaged: {wrong}; it is made again")
+            session.warn(f"{manifest.stage}: {part.name} is damaged: {wrong}; it is made again")
     return whole, damaged
 
 
@@ -115,12 +108,11 @@ def _without_losses(session: Session, address: StageAddress, parts: Mapping[str,
     listed = f"{', '.join([*lossy][:5])}{', …' * (len(lossy) > 5)}"
     with _removal(session, address) as others:
         if others:
-            warn(
-                session,
+            session.warn(
                 f"{address.stage}: what was lost in {listed} is not tried again: {others[0]} uses the stage now",
             )
             return dict(parts)
-        warn(session, f"{address.stage}: trying again what was lost in {listed}")
+        session.warn(f"{address.stage}: trying again what was lost in {listed}")
         store = session.store
         store.remove(manifest_path(address))  # first: from here on readers see an unfinished stage
         for name, part in lossy.items():

@@ -1,6 +1,7 @@
 """What the stages of one run share: the store, the run's record, where parts are worked on, the terminal."""
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -130,6 +131,16 @@ class Session:
     def note(self, name: str, stage: PublishedStage, path: str = "") -> None:
         """Remember where a result of the run is, relative to the store."""
         self.run.paths[name] = f"{stage.manifest.address.folder}/{path}".rstrip("/")
+
+    def say(self, message: str) -> None:
+        """Tell the person at the terminal, and the run's log on Prefect's pages where this is a flow."""
+        self.progress.say(message)
+        _log(logging.INFO, message)
+
+    def warn(self, message: str) -> None:
+        """Likewise, as a warning."""
+        self.progress.say(f"warning: {message}")
+        _log(logging.WARNING, message)
 
     def use(self, *stages: StageAddress) -> None:
         """Tell other runs, before anything is read, that this one reads these stages: they leave them as they are."""
@@ -291,6 +302,15 @@ def _close_silent_runs(session: Session, before: Mapping[str, Holder], seconds: 
 def _interrupt(store: Store, run: Run) -> None:
     run.status, run.error = "interrupted", "its process ended without a word; run again to continue"
     save_run(store, run)
+
+
+def _log(level: int, message: str) -> None:
+    # here, not above: this module is imported before the address of Prefect's server stands in the environment
+    from prefect import get_run_logger
+    from prefect.exceptions import MissingContextError
+
+    with contextlib.suppress(MissingContextError):
+        get_run_logger().log(level, message)
 
 
 def _run_lease(run_id: str) -> str:

@@ -28,7 +28,7 @@ from prefect.utilities.annotations import quote
 from flows.code_digest import code_digest
 from flows.part_job import PartJob, keep_input
 from flows.part_tasks import PartWork, work_on_parts
-from flows.reuse import LOST_TABLE, Standing, standing_of, warn
+from flows.reuse import LOST_TABLE, Standing, standing_of
 from flows.session import Session, Stopped
 from storage.accounts import UnbalancedAccount, add_accounts
 from storage.digests import value_digest
@@ -280,7 +280,7 @@ def _compare_rebuilt(session: Session, damaged: Mapping[str, PartRecord], manife
     for part in manifest.parts:
         before = damaged.get(part.name)
         if before is not None and _contents(before) != _contents(part):
-            warn(session, f"{manifest.stage}: {part.name} was made again with other content than was published before")
+            session.warn(f"{manifest.stage}: {part.name} was made again with other content than was published before")
 
 
 def _contents(part: PartRecord) -> list[tuple[str, str]]:

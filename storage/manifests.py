@@ -330,24 +330,26 @@ class PartWriter:
             found = _Found.of(local)
             if found.sha256 == record.sha256:
                 return record
-            content = found.sha256
+            content: str | None = found.sha256
             if schema is not None:
                 try:
                     content = table_digest(read_table(local, schema))
                 except (DamagedFile, SchemaMismatch):
-                    return None
+                    content = None
         before = None if self.damaged is None else self.damaged.file(record.path)
         if before is not None:
             is_whole = found.sha256 == before.sha256
             if record.content == before.content or record.varies:
-                return replace(record, content=content, **found.as_fields()) if is_whole else None
+                return replace(record, content=before.content, **found.as_fields()) if is_whole else None
             if self.may_change:
                 return None
             raise OtherContent(
                 f"{path} was made again because {self.part} is damaged, with content {record.content[:12]}…, and was "
-                f"published with {before.content[:12]}…: something in it is not deterministic. Another run uses it now; "
+                f"published with {before.content[:12]}…: something in it is not deterministic. Another run uses it; "
                 "run again when that has ended"
             )
+        if content is None:
+            return None
         if content == record.content or record.varies:
             return replace(record, content=content, **found.as_fields())
         assert self.claim is not None
