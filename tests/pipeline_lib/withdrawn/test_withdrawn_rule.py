@@ -169,6 +169,8 @@ def test_a_long_list_is_looked_up_in_a_few_tables_of_hashes() -> None:
     pages = tuple(f"site{number % 1000}.example/page/{number}" for number in range(100_000))
     domains = tuple(f"d{number}.example" for number in range(100_000))
     matcher = Matcher(Withdrawn(domains=domains, urls=pages))
-    listed_documents = [(f"http://site{number * 2 % 1000}.example/page/{number * 2}/", "f") for number in range(100_000)]
+    listed_documents = [
+        (f"http://site{number * 2 % 1000}.example/page/{number * 2}/", "f") for number in range(100_000)
+    ]
     found = matcher.find(documents_table(listed_documents))
     assert np.count_nonzero(found >= 0) == 50_000
