@@ -8,7 +8,6 @@ import click
 from flows.clear_errors import clear_errors
 from flows.verb_options import json_option, open_store, run_argument, store_option
 from flows.withdrawn_since import WithdrawnSince, withdrawn_since
-from storage.exclusions import read_exclusions
 from storage.runs import Run, find_run, list_runs, unreadable_runs
 from storage.store import Store
 
@@ -23,8 +22,7 @@ def runs(store_url: str, as_json: bool) -> None:
         found = list_runs(store)
         for problem in unreadable_runs(store).values():
             click.echo(f"warning: {problem}; what it made is found again when its recipe is run", err=True)
-        exclusions = read_exclusions(store)
-        marks = {each.run_id: withdrawn_since(store, each, exclusions) for each in found}
+        marks = withdrawn_since(store, found)
         if as_json:
             rows = [
                 {
@@ -35,7 +33,7 @@ def runs(store_url: str, as_json: bool) -> None:
                     "created_at": each.created_at,
                     "corpus_digest": each.corpus_digest,
                     "val_bits_per_byte": each.metrics.get("val_bits_per_byte"),
-                    "withdrawn_since": _mark_json(marks[each.run_id]),
+                    "withdrawn_since": _mark_json(marks.get(each.run_id)),
                 }
                 for each in found
             ]
@@ -49,7 +47,7 @@ def runs(store_url: str, as_json: bool) -> None:
                 f"{each.run_id:<36} {each.status:<12} {each.created_at}  corpus {(each.corpus_digest or '-')[:12]:<12}"
                 f"{'' if score is None else f'  {score:.3f} bits/byte'}"
             )
-            mark = marks[each.run_id]
+            mark = marks.get(each.run_id)
             if mark is not None:
                 click.echo(f"{'':<4}withdrawn since: {mark.describe()}")
 
@@ -63,7 +61,7 @@ def show(run: str, store_url: str, as_json: bool) -> None:
     with clear_errors():
         store = open_store(store_url)
         found = find_run(store, run)
-        mark = withdrawn_since(store, found, read_exclusions(store))
+        mark = withdrawn_since(store, [found]).get(found.run_id)
         if as_json:
             click.echo(json.dumps(_run_json(store, found, mark)))
         else:
@@ -103,7 +101,7 @@ def _print_run(store: Store, run: Run, mark: WithdrawnSince | None) -> None:
     for each in run.earlier:
         click.echo(f"deduplicated against run {each.run_id} ({each.entry})")
     if mark is not None:
-        click.echo(f"withdrawn since: {mark.describe()}; run the recipe again to leave them out")
+        click.echo(f"withdrawn since: {mark.describe()}{'' if mark.problem else '; run the recipe again without them'}")
     click.echo()
     for stage in run.stages:
         account = stage.account

@@ -5,16 +5,17 @@ is marked like all others; and remembered (`storage.answers`), so that a list of
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from flows.code_digest import code_digest
 from storage.answers import answer
-from storage.exclusions import Exclusion, Exclusions
+from storage.exclusions import DamagedExclusion, Exclusion, Exclusions, read_exclusions
 from storage.manifests import MissingStage, StageAddress, open_stage
 from storage.runs import Run
 from storage.store import Store
+from storage.tables import DamagedFile, SchemaMismatch
 
 _WORKERS = 4  # reading a few columns waits for the disk or the network
 _SHOWN = 3
@@ -23,33 +24,38 @@ _RULE = "pipeline_lib.withdrawn.holdings"
 
 @dataclass(frozen=True, kw_only=True)
 class WithdrawnSince:
-    """Documents of a run's corpus that are withdrawn now; each is counted once.
+    """Documents of a run's corpus that are withdrawn now: at least one, each counted once.
 
     Attributes:
         splits: how many, by split: those with any.
         by: how many each thing on the list withdrew, the most first.
         is_trained: a model has learned from the corpus.
+        problem: why it cannot be told; nothing else is, then.
     """
 
-    splits: Mapping[str, int]
-    by: Mapping[Exclusion, int]
-    is_trained: bool
+    splits: Mapping[str, int] = field(default_factory=dict)
+    by: Mapping[Exclusion, int] = field(default_factory=dict)
+    is_trained: bool = False
+    problem: str | None = None
 
     @property
     def documents(self) -> int:
         return sum(self.splits.values())
 
     def describe(self) -> str:
-        """`3 documents (domain example.org); its model was trained on them`."""
+        """`3 documents (domain example.org); 2 of them in what its model was trained on`."""
+        if self.problem is not None:
+            return f"cannot be told: {self.problem}"
         named = [f"{each.kind} {each.value}" for each in self.by]
         more = f" and {len(named) - _SHOWN:,} more" if len(named) > _SHOWN else ""
         said = f"{self.documents:,} document{'s' * (self.documents != 1)} ({', '.join(named[:_SHOWN])}{more})"
         if not self.is_trained:
             return said
-        trained = self.splits.get("train", 0)
-        return f"{said}; {trained:,} of them in what its model was trained on"
+        return f"{said}; {self.splits.get('train', 0):,} of them in what its model was trained on"
 
     def as_json(self) -> dict[str, Any]:
+        if self.problem is not None:
+            return {"problem": self.problem}
         return {
             "documents": self.documents,
             "splits": dict(self.splits),
@@ -58,12 +64,19 @@ class WithdrawnSince:
         }
 
 
-def withdrawn_since(store: Store, run: Run, exclusions: Exclusions) -> WithdrawnSince | None:
-    """None: nothing, or the run has no corpus, or its corpus was removed."""
+def withdrawn_since(store: Store, runs: Iterable[Run]) -> dict[str, WithdrawnSince]:
+    """The marks of runs, by run id: of those whose corpus holds something withdrawn, or might for all that is known."""
+    try:
+        exclusions = read_exclusions(store)
+    except DamagedExclusion as error:
+        return {run.run_id: WithdrawnSince(problem=str(error)) for run in runs if run.stage("corpus") is not None}
+    marks = ((run.run_id, _mark(store, run, exclusions)) for run in runs)
+    return {run_id: mark for run_id, mark in marks if mark is not None}
+
+
+def _mark(store: Store, run: Run, exclusions: Exclusions) -> WithdrawnSince | None:
     corpus = run.stage("corpus")
-    if corpus is None:
-        return None
-    if exclusions.withdrawing <= set(run.exclusions):
+    if corpus is None or exclusions.withdrawing <= set(run.exclusions):
         return None
     question = {
         "asks": "what withdraws documents of a corpus",
@@ -75,7 +88,9 @@ def withdrawn_since(store: Store, run: Run, exclusions: Exclusions) -> Withdrawn
     try:
         found = answer(store, question, lambda: _count(store, corpus.address, exclusions.not_applied(run.exclusions)))
     except MissingStage:
-        return None
+        return WithdrawnSince(problem="its corpus is in the store no more")
+    except (DamagedFile, SchemaMismatch) as error:
+        return WithdrawnSince(problem=str(error))
     if not found["splits"]:
         return None
     return WithdrawnSince(
