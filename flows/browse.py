@@ -367,7 +367,7 @@ def _head(shown: _Shown) -> RunHead:
     return RunHead(
         run_id=run.run_id,
         recipe_name=run.recipe_name,
-        created_at=run.created_at.replace("T", " ").removesuffix("+00:00"),
+        created_at=run.created_at.replace("T", " ").replace("+00:00", " UTC"),
         corpus_digest=(run.corpus_digest or "")[:12],
         num_documents=len(shown.table),
         report_address="/report" if "report" in run.paths else None,
