@@ -157,6 +157,11 @@ def test_a_name_that_is_not_ours_is_refused(client):
     assert client.get("/", headers={"host": "localhost:99"}).status_code == 200
 
 
+def test_pages_of_others_may_link_here_and_not_fetch(client):
+    assert client.get("/", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}).status_code == 403
+    assert client.get("/", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("header", "own"),
     [
