@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import uvicorn
+from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -364,9 +365,15 @@ def _warm_up() -> None:
 
 def _read(store: Store, run: Run) -> _Shown:
     published = PublishedTables({each.name: open_stage(store, each.address) for each in run.stages})
+    try:
+        judged = "judge" in published.stages and bool(published.signal_names)
+        conditions = recorded_filters(published.stages["judge"].manifest).conditions() if judged else ()
+    except ValidationError as error:
+        raise WrongRequest(
+            f"the rules of run {run.run_id} are not ones that this version reads; run it again: {error}"
+        ) from error
     asked = None
-    if "judge" in published.stages and "signals" in published.stages:
-        conditions = recorded_filters(published.stages["judge"].manifest).conditions()
+    if judged:
 
         def asked(signals: Mapping[str, float], document: Mapping[str, Any]) -> list[dict[str, Any]]:
             return rules_asked(conditions, signals, document)
