@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import uvicorn
+from pydantic import ValidationError
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -97,13 +98,15 @@ class _Recent:
 
 @dataclass(frozen=True, kw_only=True)
 class _Shown:
-    """The state of a run that is shown, read once; `lock` lets one request at a time look through all documents."""
+    """The state of a run that is shown, read once. One request at a time looks through all documents, and one through
+    texts, which takes seconds; the others wait only for the first."""
 
     run: Run
     published: PublishedTables
     table: DocumentTable
     asked: Asked | None
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    selecting: threading.Lock = field(default_factory=threading.Lock)
+    searching: threading.Lock = field(default_factory=threading.Lock)
     selections: _Recent = field(default_factory=_Recent)
     searches: _Recent = field(default_factory=_Recent)
 
@@ -111,7 +114,7 @@ class _Shown:
         """The documents of a view; a search in texts comes after it."""
         phrase = "" if view.searches_texts else view.phrase
         order = "source" if view.searches_texts else view.order
-        with self.lock:
+        with self.selecting:
             found: Mask | None = None
             if phrase:
                 found = self.searches.get(phrase, lambda: search(self.published, self.table, phrase))
@@ -155,7 +158,7 @@ class Browser:
         selection = shown.selection(view)
         head = _head(shown)
         if view.searches_texts:
-            with shown.lock:
+            with shown.searching:
                 found = search_texts(shown.published, shown.table, selection, view)
             return render_list(found_page(head, view, shown.published, shown.table, selection, found))
         return render_list(list_page(head, view, shown.published, shown.table, selection))
@@ -310,7 +313,17 @@ class _Guard:
             refusal = PlainTextResponse("This server does not go by that name: ask it by its address.\n", 421)
             await refusal(scope, receive, guarded)
             return
+        if scope["type"] == "http" and _is_fetched_by_others(Headers(scope=scope)):
+            refusal = PlainTextResponse("Pages of others may link to this server, not fetch from it.\n", 403)
+            await refusal(scope, receive, guarded)
+            return
         await self._app(scope, receive, guarded)
+
+
+def _is_fetched_by_others(headers: Headers) -> bool:
+    """Whether a page of another site asks in the background, as browsers tell; it could not read the answer, but each
+    question costs a look through all documents."""
+    return headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate"
 
 
 def listen(host: str, port: int | None) -> socket.socket:
@@ -352,14 +365,22 @@ def _warm_up() -> None:
 
 def _read(store: Store, run: Run) -> _Shown:
     published = PublishedTables({each.name: open_stage(store, each.address) for each in run.stages})
+    try:
+        judged = "judge" in published.stages and bool(published.signal_names)
+        conditions = recorded_filters(published.stages["judge"].manifest).conditions() if judged else ()
+    except ValidationError as error:
+        raise WrongRequest(
+            f"the rules of run {run.run_id} are not ones that this version reads; run it again: {error}"
+        ) from error
     asked = None
-    if "judge" in published.stages and "signals" in published.stages:
-        conditions = recorded_filters(published.stages["judge"].manifest).conditions()
+    if judged:
 
         def asked(signals: Mapping[str, float], document: Mapping[str, Any]) -> list[dict[str, Any]]:
             return rules_asked(conditions, signals, document)
 
-    return _Shown(run=run, published=published, table=read_document_table(published), asked=asked)
+    table = read_document_table(published)
+    pa.default_memory_pool().release_unused()  # what was read on the way is several times as large as the table
+    return _Shown(run=run, published=published, table=table, asked=asked)
 
 
 def _head(shown: _Shown) -> RunHead:
@@ -367,7 +388,7 @@ def _head(shown: _Shown) -> RunHead:
     return RunHead(
         run_id=run.run_id,
         recipe_name=run.recipe_name,
-        created_at=run.created_at.replace("T", " ").removesuffix("+00:00"),
+        created_at=run.created_at.replace("T", " ").replace("+00:00", " UTC"),
         corpus_digest=(run.corpus_digest or "")[:12],
         num_documents=len(shown.table),
         report_address="/report" if "report" in run.paths else None,

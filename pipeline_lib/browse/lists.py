@@ -22,7 +22,7 @@ PAGE_DOCUMENTS = 50
 
 _URL_CHARS, _TITLE_CHARS, _NAME_CHARS = 160, 140, 80
 _EXCERPT_CHARS = 140  # before the passage, and after it
-_MOST_FOUND = 50
+_MOST_FOUND, _MOST_SUGGESTED = 50, 8
 _MOST_BYTES = 256 << 20  # of text that one search looks through
 _TITLES = {
     "fate": "What became of it",
@@ -61,6 +61,7 @@ def list_page(
         summary=f"{shown}{_documents(total)}{_of_all(total, table)}",
         documents=listed(published, table, positions, view),
         note=_nothing_note(view, table, total, first),
+        suggestions=[] if total else _suggestions(view, table),
         previous=replace(view, page=view.page - 1).list_address() if view.page > 1 else None,
         following=replace(view, page=view.page + 1).list_address() if first + PAGE_DOCUMENTS < total else None,
         choices=_choices(view, selection),
@@ -268,10 +269,19 @@ def _nothing_note(view: View, table: DocumentTable, total: int, first: int) -> s
     for name, column in (("host", table.hosts), ("file", table.files)):
         value = getattr(view.filters, name)
         if value and column.code(value) < 0:
-            like = names_like(column, value, 8)
-            others = f" These have it in their name: {', '.join(one_line(each, 120) for each in like)}." if like else ""
+            others = " These have it in their name:" if names_like(column, value, 1) else ""
             return f"No document of this run has the {name} {one_line(value, 120)}.{others}"
     return "No document is like that." if len(table) else "The run has extracted no document yet."
+
+
+def _suggestions(view: View, table: DocumentTable) -> list[Link]:
+    """Hosts and files whose names hold what was typed for one."""
+    return [
+        Link(label=one_line(each, 120), address=view.with_filter(name, each).list_address())
+        for name, column in (("host", table.hosts), ("file", table.files))
+        if (value := getattr(view.filters, name)) and column.code(value) < 0
+        for each in names_like(column, value, _MOST_SUGGESTED)
+    ]
 
 
 def _documents(number: int) -> str:

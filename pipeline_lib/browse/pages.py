@@ -91,7 +91,11 @@ class Choices:
 
 @dataclass(frozen=True, kw_only=True)
 class ListPage:
-    """`summary`: how many documents there are, and which of them are shown; `note`: why there are none."""
+    """
+    Attributes:
+        summary: how many documents there are, and which of them are shown.
+        note: why there are none; `suggestions`: what was perhaps meant.
+    """
 
     head: RunHead
     summary: str
@@ -101,6 +105,7 @@ class ListPage:
     following: str | None
     note: str = ""
     following_label: str = "Next"
+    suggestions: Sequence[Link] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[MadeRun, Run]:
 @pytest.fixture(scope="module")
 def client(made: tuple[MadeRun, Run]) -> Iterator[httpx.Client]:
     run, record = made
-    with serving(run.store, record) as address, httpx.Client(base_url=address) as client:
+    with serving(run.store, record) as address, httpx.Client(base_url=address, timeout=120) as client:
         yield client
 
 
@@ -131,7 +131,7 @@ def test_a_search_in_texts_goes_on_where_it_stopped(client, made):
         ("/?fate=judge:nonesuch", 400, "no document of this run met that"),
         ("/?path=/etc/passwd", 400, "unknown parameter"),
         ("/?page=9999", 200, "There is no page 9,999: the last one is 3"),
-        ("/?host=docs.invalid", 200, "These have it in their name: numpy.docs.invalid"),
+        ("/?host=docs.invalid", 200, '<a href="/?host=numpy.docs.invalid"><bdi>numpy.docs.invalid</bdi></a>'),
     ],
 )
 def test_what_is_not_there_is_said_clearly(client, address, status, told):
@@ -155,6 +155,11 @@ def test_a_name_that_is_not_ours_is_refused(client):
         assert answer.status_code == 421, name
         assert "documents" not in answer.text
     assert client.get("/", headers={"host": "localhost:99"}).status_code == 200
+
+
+def test_pages_of_others_may_link_here_and_not_fetch(client):
+    assert client.get("/", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}).status_code == 403
+    assert client.get("/", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -242,6 +247,15 @@ def test_a_run_that_extracted_nothing_is_refused(made):
         Browser(run.store, replace(record, status="failed", stages=[]))
     with pytest.raises(NoSuchDocument):
         Browser(run.store, record).document_page("0" * 32, View())
+
+
+def test_a_run_that_was_judged_by_unknown_rules_is_refused(tmp_path):
+    run = publish_run(Store(str(tmp_path)), per_part=10, hostile="")
+    judge = run.stages["judge"]
+    unknown = {**judge.manifest.parameters, "rules": ["of tomorrow"]}
+    stages = {**run.stages, "judge": replace(judge, manifest=replace(judge.manifest, parameters=unknown))}
+    with pytest.raises(WrongRequest, match="not ones that this version reads; run it again"):
+        Browser(run.store, record_run(run.store, stages))
 
 
 def test_a_duplicate_of_an_earlier_runs_document_names_that_run(tmp_path):
