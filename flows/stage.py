@@ -26,7 +26,7 @@ from prefect.utilities.annotations import quote
 
 from flows.code_digest import code_digest
 from flows.part_job import PartJob, make_part
-from flows.part_log import call_logged, lines_of, say_again
+from flows.part_log import Logged, call_logged, lines_of, say_again
 from flows.runners import WorkerDied
 from flows.session import Session, Stopped
 from storage.accounts import UnbalancedAccount, add_accounts
@@ -213,7 +213,7 @@ def _make_watched(session: Session, stage: Stage, job: PartJob) -> PartRecord:
     """Make one part where the runner works, and say in this task's log what was logged there."""
     logger = get_run_logger()
     try:
-        logged = session.runner.call(call_logged, make_part, job, in_process=stage.in_process)
+        logged: Logged[PartRecord] = session.runner.call(call_logged, make_part, job, in_process=stage.in_process)
     except Exception as error:
         say_again(lines_of(error), job.part.name, logger)
         raise
