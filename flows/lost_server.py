@@ -11,6 +11,7 @@ import os
 import queue
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 from prefect.events.clients import PrefectEventsClient
@@ -67,7 +68,8 @@ def run_flow(flow: Callable[[], str], store: Store, warn: Callable[[str], None])
 
 def _forget_unsent() -> None:
     """Let go of events and logs that wait for a server that is lost: the process would wait for each before it ends."""
-    for instance in [*EventsWorker._instances.values(), *APILogWorker._instances.values()]:  # no public way to them
+    services: tuple[Any, ...] = (EventsWorker, APILogWorker)  # there is no public way to what waits in them
+    for instance in [instance for service in services for instance in service._instances.values()]:
         with contextlib.suppress(queue.Empty):
             while True:
                 instance._queue.get_nowait()

@@ -24,7 +24,7 @@ from prefect.utilities.annotations import quote
 
 from flows.engines.failures import WorkerDied
 from flows.part_job import PartJob, make_part
-from flows.part_log import call_logged, lines_of, say_again
+from flows.part_log import Logged, call_logged, lines_of, say_again
 from flows.reuse import Standing
 from flows.session import Session, Stopped
 from storage.leases import Holder
@@ -143,7 +143,7 @@ class PartWork:
         """Make one part where the runner works, and say in this task's log what was logged there."""
         logger, part = get_run_logger(), job.part.name
         try:
-            logged = self.session.runner.call(call_logged, make_part, job, in_process=self.in_process)
+            logged: Logged[PartRecord] = self.session.runner.call(call_logged, make_part, job, in_process=self.in_process)
         except Exception as error:
             say_again(lines_of(error), part, logger)
             raise
@@ -152,8 +152,7 @@ class PartWork:
             self.session.warned.add(self.stage)
             worst = max(logged.lines, key=lambda line: line.level)
             self.session.progress.say(f"warning: {self.stage}/{part}: {worst.text} (Prefect's log of the task has all)")
-        record: PartRecord = logged.result
-        return record
+        return logged.result
 
     def _made_meanwhile(self, name: str, damaged: PartRecord | None) -> PartRecord | None:
         """The record of a part that another run has made, or mended, since this one looked."""

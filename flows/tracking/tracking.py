@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ class Tracking:
 
     def close(self, run: Run) -> None:
         """Tell the trackers how the run ended, within a bound, and publish their files."""
-        scores, status = _numbers(run.metrics), run.status
+        scores = {name: value for name, value in _numbers(run.metrics).items() if not name.endswith("seconds")}
+        status = run.status
         self._put(lambda tracker: tracker.close(scores, status))
         if self._thread is None:
             return
@@ -124,7 +126,7 @@ class Tracking:
     def _serve(self, tracked: TrackedRun) -> None:
         trackers: dict[str, Tracker] = {}
         for name in self._names:
-            self._guarded(name, trackers, lambda name=name: trackers.update({name: open_tracker(name, tracked)}))
+            self._guarded(name, trackers, partial(_open_into, trackers, name, tracked))
         has_news, published = False, time.monotonic()
         while True:
             try:
@@ -147,7 +149,7 @@ class Tracking:
 
     def _tell(self, trackers: dict[str, Tracker], tell: Tell) -> None:
         for name, tracker in list(trackers.items()):
-            self._guarded(name, trackers, lambda tracker=tracker: tell(tracker))
+            self._guarded(name, trackers, partial(tell, tracker))
 
     def _guarded(self, name: str, trackers: dict[str, Tracker], do: Callable[[], object]) -> None:
         """Do something with a tracker; one that fails is let go."""
@@ -173,6 +175,10 @@ class Tracking:
                 self._published[name] = (found.st_size, found.st_mtime_ns)
         except OSError as error:
             self._warn(f"files of trackers could not be published ({error}); the run goes on")
+
+
+def _open_into(trackers: dict[str, Tracker], name: TrackerName, run: TrackedRun) -> None:
+    trackers[name] = open_tracker(name, run)
 
 
 def training_metrics(row: Mapping[str, Any], rates: Mapping[str, float]) -> dict[str, float]:

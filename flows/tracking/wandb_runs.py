@@ -2,6 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
+
+# Before the import, and not as an argument of `init` alone: W&B counts its users over the network where the
+# environment does not say offline, whatever the run says.
+os.environ.setdefault("WANDB_MODE", "offline")
 
 import wandb
 
@@ -26,7 +31,6 @@ class WandbRun:
             name=run.run_id,
             group=run.recipe_name,
             config={**run.parameters, **{f"run/{name}": value for name, value in run.facts.items()}},
-            mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]  # W&B checks it
             settings=wandb.Settings(
                 silent=True,
                 console="off",
@@ -35,6 +39,7 @@ class WandbRun:
                 disable_job_creation=True,
                 x_disable_stats=True,
                 x_disable_meta=True,
+                x_save_requirements=False,
             ),
         )
         # a step of training and a stage of the pipeline are different axes
@@ -54,5 +59,6 @@ class WandbRun:
 
     def close(self, scores: Mapping[str, float], status: str) -> None:
         self.note({"status": status})
-        self._run.summary.update({f"scores/{name}": value for name, value in scores.items()})
+        summary: Any = self._run.summary  # its methods carry no types
+        summary.update({f"scores/{name}": value for name, value in scores.items()})
         self._run.finish(exit_code=_EXIT_CODES.get(status, 1))
