@@ -66,8 +66,8 @@ def main() -> None:
 @click.option(
     "--dask-address",
     metavar="ADDRESS",
-    help="A Dask scheduler to use with --runner dask, such as tcp://host:8786. Trust it: it and the run make each other "
-    "execute code.",
+    help="A Dask scheduler to use with --runner dask, such as tcp://host:8786. Trust it: it "
+    "and the run make each other execute code.",
 )
 @click.option(
     "--ray-address",

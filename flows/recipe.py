@@ -142,8 +142,8 @@ class SourceParameters:
 
 
 class Recipe(BaseModel):
-    """Everything that shapes what a run makes; how it is run (workers, runner, store) is not part of it, except for what
-    its work may take of a machine (`resources`).
+    """Everything that shapes what a run makes; how it is run (workers, runner, store) is not part of it, except for
+    what its work may take of a machine (`resources`).
 
     `dedup_index`: an index of the store, such as `weekly`: what the earlier runs with this index kept is removed from
     this one, too, and what it keeps, later runs leave out; null: a run knows of no other.
@@ -186,7 +186,8 @@ class Recipe(BaseModel):
         return self
 
     def digest(self) -> str:
-        """SHA-256 of all that shapes the run: the recipe without its name and description, and without manners and resources."""
+        """SHA-256 of all that shapes the run: the recipe without its name, description and resources, and without
+        manners."""
         return self._digest_without({"name", "description", "resources"})
 
     def rules_digest(self) -> str:
