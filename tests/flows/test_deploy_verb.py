@@ -4,8 +4,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ import yaml
 from click.testing import CliRunner
 from command import Command
 from prefect.utilities.templating import apply_values, find_placeholders
-from run_processes import left_after
+from run_processes import left_after, workers_of
 
 from flows.cli import main
 from flows.deploy_verb import FILES
@@ -50,10 +54,12 @@ def kubernetes() -> dict[tuple[str, str], dict[str, Any]]:
     return {(each["kind"], each["metadata"]["name"]): each for each in documents}
 
 
-def test_every_file_is_printed_as_it_is_packaged() -> None:
-    for what, name in FILES.items():
-        packaged = Path(main.__module__.replace(".", "/")).parent / "deploy" / name
-        assert printed(what) == packaged.read_text(encoding="utf-8")
+def test_every_packaged_file_is_printed_and_explained() -> None:
+    packaged = {each.name for each in (resources.files("flows") / "deploy").iterdir() if each.is_file()}
+    assert packaged - {"__init__.py"} == set(FILES.values())
+    for what in set(FILES) - {"readme"}:
+        assert f"gristmill deploy {what}" in printed("readme")
+        assert printed(what).strip()
 
 
 def test_yaml_has_no_faults_of_form(tmp_path: Path) -> None:
@@ -152,7 +158,7 @@ def test_the_image_is_built_with_extras_that_exist_and_warmed_up_by_a_command_of
 
 def test_commands_in_the_instructions_are_commands_of_ours() -> None:
     for command in re.findall(r"gristmill deploy ([a-z-]+)", printed("readme")):
-        assert command in FILES or command == "name"
+        assert command in FILES
 
 
 def test_the_batch_script_is_sound_shell_and_asks_for_its_arguments(gristmill, tmp_path: Path) -> None:
@@ -181,7 +187,8 @@ def stand_ins(folder: Path) -> Path:
         # one process for each task, as srun starts them; it ends when all have ended, and takes them along
         "srun": (
             'tasks=1\nwhile [ "${1#--}" != "$1" ]; do\n'
-            "  case $1 in --ntasks=*) tasks=${1#--ntasks=} ;; --kill-on-bad-exit=0) ;; *) exit 2 ;; esac\n  shift\ndone\n"
+            "  case $1 in --ntasks=*) tasks=${1#--ntasks=} ;; --kill-on-bad-exit=0) ;; *) exit 2 ;; esac\n"
+            "  shift\ndone\n"
             "trap 'kill $(jobs -p) 2>/dev/null' TERM\n"
             'for task in $(seq "$tasks"); do "$@" & done\nwait\nwait\n'
         ),
@@ -197,28 +204,61 @@ def stand_ins(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
-def test_the_batch_script_runs_on_what_stands_in_for_slurm(
-    gristmill: Command, tiny_crawl: Path, tmp_path: Path
-) -> None:
-    """A real scheduler, two real workers, the whole run; then once more, ended by the signal of a job's last minutes."""
-    where = tmp_path / "submitted"
-    where.mkdir()
-    script = where / "gristmill.sbatch"
+@dataclass(frozen=True, kw_only=True)
+class Slurm:
+    """The batch script, submitted to what stands in for Slurm on this machine."""
+
+    folder: Path
+    command: list[str]
+    environment: dict[str, str]
+
+
+@pytest.fixture
+def slurm(gristmill: Command, tiny_crawl: Path, tmp_path: Path) -> Slurm:
+    folder = tmp_path / "submitted"
+    folder.mkdir()
+    script = folder / "gristmill.sbatch"
     script.write_text(printed("slurm"))
-    path = f"{stand_ins(tmp_path / 'bin')}:{os.environ['PATH']}"
-    command = ["sbatch", str(script), "minicrawl", "--set", f"source.paths={tiny_crawl}", "--set", "goal=corpus"]
+    return Slurm(
+        folder=folder,
+        command=["sbatch", str(script), *arguments(tiny_crawl)],
+        environment={**gristmill.environment, "PATH": f"{stand_ins(tmp_path / 'bin')}:{os.environ['PATH']}"},
+    )
+
+
+def arguments(crawl: Path) -> list[str]:
+    return ["minicrawl", "--set", f"source.paths={crawl}", "--set", "goal=corpus"]
+
+
+@pytest.mark.slow
+def test_the_batch_script_runs_a_scheduler_workers_and_the_run_and_cleans_up(
+    gristmill, tiny_crawl, tmp_path, slurm: Slurm
+) -> None:
     done = subprocess.run(
-        command, env={**gristmill.environment, "PATH": path}, capture_output=True, text=True, check=False, cwd=where
+        slurm.command, env=slurm.environment, cwd=slurm.folder, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     shown = gristmill("show", "--json").json()
     assert shown["status"] == "completed"
     assert left_after(gristmill.store, seconds=10) == []
-    assert not list(where.glob("*.scheduler.json"))
-
-    plain = gristmill("run", "minicrawl", "--set", f"source.paths={tiny_crawl}", "--set", "goal=corpus",
-                      "--runner", "threads", "--workers", "2", "--store", str(tmp_path / "plain"))  # fmt: skip
+    assert not list(slurm.folder.glob("*.scheduler.json"))
+    assert not (slurm.folder / "scontrol.asked").exists()
+    other = str(tmp_path / "plain")
+    plain = gristmill("run", *arguments(tiny_crawl), "--runner", "threads", "--workers", "2", "--store", other)
     assert plain.code == 0, plain.err
-    other = gristmill("show", "--store", str(tmp_path / "plain"), "--json").json()
-    assert shown["corpus_digest"] == other["corpus_digest"]
+    assert gristmill("show", "--store", other, "--json").json()["corpus_digest"] == shown["corpus_digest"]
+
+
+@pytest.mark.slow
+def test_the_batch_script_stops_in_good_order_before_its_time_is_up_and_queues_itself_again(
+    gristmill, slurm: Slurm
+) -> None:
+    job = subprocess.Popen(slurm.command, env=slurm.environment, cwd=slurm.folder, stderr=subprocess.DEVNULL)
+    while not workers_of(gristmill.store):
+        assert job.poll() is None
+        time.sleep(0.1)
+    job.send_signal(signal.SIGUSR1)
+    assert job.wait(timeout=120) != 0
+    assert (slurm.folder / "scontrol.asked").read_text().split() == ["requeue", "7"]
+    assert gristmill("show", "--json").json()["status"] == "interrupted"
+    assert left_after(gristmill.store, seconds=10) == []
