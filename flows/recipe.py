@@ -148,8 +148,8 @@ class SourceParameters:
 
 
 class Recipe(BaseModel):
-    """Everything that shapes what a run makes; how it is run (workers, runner, store) is not part of it, except for what
-    its work may take of a machine (`resources`).
+    """Everything that shapes what a run makes; how it is run (workers, runner, store) is not part of it, except for
+    what its work may take of a machine (`resources`).
 
     `dedup_index`: an index of the store, such as `weekly`: what the earlier runs with this index kept is removed from
     this one, too, and what it keeps, later runs leave out; null: a run knows of no other. A recipe for whatever crawl

@@ -17,9 +17,9 @@ class ResourceParameters:
 
     Attributes:
         worker_memory_bytes: memory that a worker process may use for itself; one that uses more is ended, and its part
-            is tried once more, alone. The pages' own processes have `extract.max_page_memory_bytes` beside it. null: the
-            workers of a machine share nine tenths of its memory; those of a cluster that has an address have no bound
-            but the cluster's.
+            is tried once more, alone. The pages' own processes have `extract.max_page_memory_bytes` beside it. null:
+            the workers of a machine share nine tenths of its memory; those of a cluster that has an address have no
+            bound but the cluster's.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}

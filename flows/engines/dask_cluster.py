@@ -54,8 +54,8 @@ class DaskCluster:
         except (OSError, TimeoutError, ValueError) as error:
             self.close()
             raise WrongRequest(
-                f"no Dask scheduler answers at {address}: {error}; start one with `dask scheduler`, and give its address, "
-                "such as tcp://host:8786"
+                f"no Dask scheduler answers at {address}: {error}; start one with `dask scheduler`, and give its "
+                "address, such as tcp://host:8786"
             ) from error
         except BaseException:
             self.close()
@@ -84,8 +84,8 @@ class DaskCluster:
                 raise answer
             if isinstance(answer, BaseException):
                 raise WrongWorker(
-                    f"the Dask worker {worker} cannot be looked at: {type(answer).__name__}: {answer}. Workers need the "
-                    "same Python, gristmill and libraries as the run"
+                    f"the Dask worker {worker} cannot be looked at: {type(answer).__name__}: {answer}. Workers "
+                    "need the same Python, gristmill and libraries as the run"
                 ) from answer
 
     def places(self) -> int:
@@ -116,8 +116,8 @@ class DaskCluster:
             return outcome
         except KilledWorker as error:
             raise WorkerDied(
-                f"several Dask workers in a row died with this part, the last on {error.last_worker.address}: killed, or "
-                "over a memory limit of their own; see their logs"
+                f"several Dask workers in a row died with this part, the last on {error.last_worker.address}: killed, "
+                "or over a memory limit of their own; see their logs"
             ) from error
         except (FutureCancelledError, OSError, TimeoutError) as error:
             self._check_open()

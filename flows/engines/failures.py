@@ -19,9 +19,9 @@ class WorkerOverMemory(RuntimeError):
     def __str__(self) -> str:
         how = "although it was tried again alone, " if self.alone else ""
         return (
-            f"{how}a worker used {self.in_use / 1e6:,.0f} MB of memory ({self.in_use} bytes) where {self.bound / 1e6:,.0f} "
-            "MB are allowed, and was ended. Let it use more (--set resources.worker_memory_bytes=…), work with fewer "
-            "--workers, on a machine with more memory, or on smaller parts"
+            f"{how}a worker used {self.in_use:,} bytes of memory where {self.bound:,} are allowed, and was ended. "
+            "Let it use more (--set resources.worker_memory_bytes=…), work with fewer --workers, on a machine with "
+            "more memory, or on smaller parts"
         )
 
 

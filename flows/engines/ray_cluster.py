@@ -197,8 +197,8 @@ class RayCluster:
 
 def _cannot_look(error: Any) -> WrongWorker:
     return WrongWorker(
-        f"a Ray worker cannot be looked at: {type(error).__name__}: {error}. Workers need the same Python, gristmill and "
-        "libraries as the run"
+        f"a Ray worker cannot be looked at: {type(error).__name__}: {error}. Workers need the same Python, gristmill "
+        "and libraries as the run"
     )
 
 

@@ -112,8 +112,8 @@ def _check_installation(expected: Installation, place: str) -> None:
     ]
     if differences:
         raise WrongWorker(
-            f"{place} has {', '.join(differences)}: it might make other bytes. Install the same gristmill and libraries "
-            "on all workers, for instance from one container image"
+            f"{place} has {', '.join(differences)}: it might make other bytes. Install the same gristmill and "
+            "libraries on all workers, for instance from one container image"
         )
 
 
@@ -127,8 +127,9 @@ def _check_store(expected: Expectations, place: str) -> None:
     except Exception as error:  # noqa: BLE001 (file systems raise what they like; it is told, not hidden)
         found = f"{type(error).__name__}: {error}"
     raise WrongWorker(
-        f"{place} does not see the store {expected.store_url}: {found}. A store has to be at the same address for the "
-        "run and all workers: an object store such as s3://bucket/path, or a folder that all hosts mount at the same path"
+        f"{place} does not see the store {expected.store_url}: {found}. A store has to be at the same address for "
+        "the run and all workers: an object store such as s3://bucket/path, or a folder that all hosts mount at the "
+        "same path"
     )
 
 
