@@ -96,7 +96,7 @@ def schedule(
         deployment_id = deploy(loaded.name, times, parameters, loaded.description)
         click.echo(f"recipe {loaded.name}, {times}; {server.ui_url}/deployments/deployment/{deployment_id}", err=True)
         process = ScheduleProcess(
-            server=server, deployment_id=deployment_id, times=times, say=lambda text: click.echo(text, err=True)
+            server=server, deployment_id=deployment_id, say=lambda text: click.echo(text, err=True)
         )
         with stopped_by_signals(process):
             if begin_at_once:
