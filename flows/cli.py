@@ -20,6 +20,7 @@ from flows.dedup_verb import dedup
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
 from flows.index_verb import indexes
+from flows.plan_verb import plan
 from flows.schedule_verb import schedule
 from flows.verb_options import json_option, runner_option, set_option, store_option, workers_option
 from storage.runs import Run, UnknownRun, find_run, list_runs
@@ -311,6 +312,7 @@ def ui_status(store_url: str) -> None:
 
 
 for _verb in (
+    plan,
     schedule,
     backfill,
     crawls,

@@ -1,12 +1,25 @@
 """One part's work, as a worker gets it: imports no more than the stage's own code, so that workers stay small."""
 
+import resource
+import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
+
 from storage.manifests import Part, PartRecord, PartResult, PartWriter, StageAddress, open_stage
 from storage.store import Store
+
+USAGE = "usage"  # among the metrics of a part: what it took, which is no part of what it made
+
+_lock = threading.Lock()
+_at_work = 0  # parts, in this process, now
+_begun = 0  # parts that this process has ever begun
+_stages: set[str] = set()  # that this process has worked on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +37,62 @@ class PartJob:
 def make_part(job: PartJob) -> PartRecord:
     """Work on one part, wherever this is called, and publish it with its record."""
     began = time.monotonic()
-    store = Store(job.store_url)
-    inputs = {name: open_stage(store, address) for name, address in job.inputs.items()}
-    output = PartWriter(store=store, address=job.address, part=job.part.name)
-    result = job.work(job.part, inputs, output, job.parameters)
-    return output.commit(result.account, {**result.metrics, "seconds": round(time.monotonic() - began, 3)})
+    with _measured(job.address.stage) as usage:
+        store = Store(job.store_url)
+        inputs = {name: open_stage(store, address) for name, address in job.inputs.items()}
+        output = PartWriter(store=store, address=job.address, part=job.part.name)
+        result = job.work(job.part, inputs, output, job.parameters)
+    seconds = round(time.monotonic() - began, 3)
+    return output.commit(result.account, {**result.metrics, "seconds": seconds, USAGE: usage})
+
+
+@contextmanager
+def _measured(stage: str) -> Iterator[dict[str, Any]]:
+    """What a part takes, filled in at the end.
+
+    - `cpu_seconds`: of this process, its threads and its helpers; null where other parts were at work in it meanwhile,
+      since nobody can tell whose they are.
+    - `peak_memory_bytes`: the most that this process, and its helpers at the end, have had resident so far.
+    - `is_first`: whether this process worked on the stage for the first time, and so imported and loaded what it needs.
+    """
+    global _at_work, _begun
+    usage: dict[str, Any] = {}
+    with _lock:
+        _at_work += 1
+        _begun += 1
+        mine, was_alone = _begun, _at_work == 1
+        usage["is_first"] = stage not in _stages
+        _stages.add(stage)
+    before = _cpu_seconds()
+    try:
+        yield usage
+    finally:
+        with _lock:
+            _at_work -= 1
+            was_alone = was_alone and _begun == mine
+    usage["cpu_seconds"] = round(max(_cpu_seconds() - before, 0.0), 3) if was_alone else None
+    usage["peak_memory_bytes"] = _peak_memory_bytes()
+
+
+def _cpu_seconds() -> float:
+    """Of this process and all that it started, ended or not."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    total = time.process_time() + ended.ru_utime + ended.ru_stime
+    for child in psutil.Process().children(recursive=True):
+        try:
+            times = child.cpu_times()
+        except psutil.Error:
+            continue  # it ended just now, and is counted among those next time
+        total += times.user + times.system
+    return total
+
+
+def _peak_memory_bytes() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    total = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    for child in psutil.Process().children(recursive=True):
+        try:
+            total += child.memory_info().rss
+        except psutil.Error:
+            continue
+    return int(total)
