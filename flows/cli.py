@@ -59,7 +59,16 @@ def main() -> None:
 @workers_option("Parts worked on at once")
 @runner_option
 @click.option("--again", is_flag=True, help="With source.crawl=latest: also where that crawl is built already.")
-def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | None, runner: Any, again: bool) -> None:
+@json_option
+def run(
+    recipe: str,
+    overrides: tuple[str, ...],
+    store_url: str,
+    workers: int | None,
+    runner: Any,
+    again: bool,
+    as_json: bool,
+) -> None:
     """Run RECIPE: a built-in one (demo, commoncrawl, minicrawl) or the path of a YAML file.
 
     What an earlier run published is used, not made again; an interrupted run continues where it stopped. With
@@ -90,11 +99,15 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
         resolved = check_source(loaded)
         built = built_by(resolved, list_runs(store)) if loaded.is_for_latest and not again else None
         if built is not None:
-            click.echo(f"{describe_built(str(resolved.source.crawl), built)}; --again runs the recipe nevertheless")
+            told = f"{describe_built(str(resolved.source.crawl), built)}; --again runs it nevertheless"
+            click.echo(json.dumps({"is_new": False, **_run_json(store, built)}) if as_json else told)
             return
         settings = RunSettings(store_url=store.url, runner=runner, workers=workers or default_workers())
         done = run_recipe(resolved, settings)
-        _print_summary(store, done.run, done.ui_url)
+        if as_json:
+            click.echo(json.dumps({"is_new": True, **_run_json(store, done.run)}))
+        else:
+            _print_summary(store, done.run, done.ui_url)
 
 
 @main.command()

@@ -24,14 +24,15 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import psutil
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import (
-    ConcurrencyLimitConfig,
-    ConcurrencyLimitStrategy,
-    DeploymentSchedule,
-    State,
-    StateType,
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
 )
+from prefect.client.schemas.objects import DeploymentSchedule, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -43,6 +44,7 @@ from prefect.states import Cancelled, Crashed, Pending, Scheduled
 from flows.schedule_times import Due, Times, choose_due, first_date
 from flows.scheduled import TAG, scheduled_run
 from flows.server import Server, ServerFailed, revive_server
+from storage.runs import this_host
 
 _POLL_SECONDS = 5.0
 _LOOK_AGAIN = timedelta(seconds=60)  # at the deployment, which somebody may have paused or changed
@@ -82,6 +84,7 @@ class ScheduleProcess:
         # a look at the clock of this machine only: the server of a team may be a little off
         since = datetime.now(UTC) - timedelta(seconds=2 * self.poll_seconds)
         with SyncPrefectClient(self.server.api_url) as client:
+            self._asked(lambda: _crash_dead_runs(client, self.deployment_id))
             while not self.stopping.is_set() and (max_runs is None or self.num_done < max_runs):
                 self._asked(lambda: self._plan_next(client))
                 due = self._asked(lambda: self._claim_due(client, since))
@@ -150,6 +153,8 @@ class ScheduleProcess:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
+        mine = f"{this_host()}:{process.pid}"
+        self._asked(lambda: client.update_flow_run(UUID(due.flow_run_id), infrastructure_pid=mine))
         is_cancelled = False
         try:
             while process.poll() is None and not self.stopping.is_set() and not is_cancelled:
@@ -214,7 +219,6 @@ def deploy(name: str, times: Times, parameters: dict[str, Any], description: str
         parameters=parameters,
         description=description,
         tags=[TAG],
-        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
         entrypoint_type=EntrypointType.MODULE_PATH,  # wherever the process is started
     )
     found = deployment.apply()
@@ -247,6 +251,20 @@ def stopped_by_signals(process: ScheduleProcess) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _crash_dead_runs(client: SyncPrefectClient, deployment_id: UUID) -> None:
+    """Show runs as crashed that a process of this machine began which is gone: they would run for ever."""
+    running = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[deployment_id]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
+        )
+    )
+    for each in running:
+        host, _, pid = (each.infrastructure_pid or "").rpartition(":")
+        if host == this_host() and pid.isdigit() and not psutil.pid_exists(int(pid)):
+            _set_state(client, str(each.id), Crashed(message="its process ended without a word"), force=True)
 
 
 def _wait(process: "subprocess.Popen[bytes]", stopping: threading.Event, seconds: float) -> None:

@@ -56,7 +56,7 @@ def schedule(
     With source.crawl=latest each run builds the newest crawl, or does nothing where that is built already. The recipe
     is read anew for each run. A time at which this process was not there is skipped: `gristmill backfill` builds what
     was missed. One run a store is at work at a time; one that ends late is followed by the last of the runs it kept
-    waiting.
+    waiting. The deployment has the recipe's name: a second schedule of one recipe needs another, by --set name=NAME.
 
     \b
     gristmill schedule weekly.yaml --cron "0 3 * * 0" --timezone Europe/Berlin
