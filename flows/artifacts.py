@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flows.part_usage import USAGE
 from flows.session import Session
 from pipeline_lib.report.funnel import funnel_rows, in_order
 from pipeline_lib.report.largest_clusters import largest_clusters
@@ -91,7 +92,7 @@ def throughput_table(manifests: Mapping[str, Manifest], reused: set[str]) -> lis
         manifest = manifests[name]
         num_bytes = sum(record.bytes for record in manifest.files())
         seconds = manifest.seconds
-        cpu = [part.metrics["cpu_seconds"] for part in manifest.parts if "cpu_seconds" in part.metrics]
+        cpu = [used for part in manifest.parts if (used := part.metrics.get(USAGE, {}).get("cpu_seconds")) is not None]
         rows.append(
             {
                 "stage": name,

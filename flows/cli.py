@@ -25,7 +25,7 @@ from flows.file_verbs import judge, train_classifier, train_perplexity
 from flows.forget_verb import forget
 from flows.gc_verb import gc
 from flows.index_verb import indexes
-from flows.run_verbs import runs, show
+from flows.run_verbs import run_json, runs, show
 from flows.schedule_verb import schedule
 from flows.trace_verb import trace
 from flows.verb_options import (
@@ -76,6 +76,7 @@ def main() -> None:
 @dask_address_option
 @ray_address_option
 @click.option("--again", is_flag=True, help="With source.crawl=latest: also where that crawl is built already.")
+@json_option
 def run(
     recipe: str,
     overrides: tuple[str, ...],
@@ -85,6 +86,7 @@ def run(
     dask_address: str | None,
     ray_address: str | None,
     again: bool,
+    as_json: bool,
 ) -> None:
     """Run RECIPE: a built-in one (demo, commoncrawl, minicrawl) or the path of a YAML file.
 
@@ -117,13 +119,17 @@ def run(
         resolved = check_source(loaded)
         built = built_by(resolved, list_runs(store)) if loaded.is_for_latest and not again else None
         if built is not None:
-            click.echo(f"{describe_built(str(resolved.source.crawl), built)}; --again runs the recipe nevertheless")
+            told = f"{describe_built(str(resolved.source.crawl), built)}; --again runs it nevertheless"
+            click.echo(json.dumps({"is_new": False, **run_json(store, built)}) if as_json else told)
             return
         settings = RunSettings(
             store_url=store.url, runner=runner, workers=workers or default_workers(), address=address
         )
         done = run_recipe(resolved, settings)
-        _print_summary(store, done.run, done.ui_url)
+        if as_json:
+            click.echo(json.dumps({"is_new": True, **run_json(store, done.run)}))
+        else:
+            _print_summary(store, done.run, done.ui_url)
 
 
 @main.command()

@@ -40,7 +40,7 @@ def describe_built(crawl: str, run: Run) -> str:
     """Why nothing is to be done about a crawl, in a line."""
     fetch = run.stage("fetch")
     lost = 0 if fetch is None else sum(fetch.account.dropped.values())
-    again = f"; {lost:,} of its files could not be fetched then, and are tried again by --again" if lost else ""
+    again = f"; {lost:,} of its files could not be fetched then, and --again tries them" if lost else ""
     return f"nothing new: {crawl} was built by run {run.run_id} on {(run.finished_at or run.created_at)[:10]}{again}"
 
 

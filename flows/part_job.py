@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.cpu_time import CpuMeter
+from flows.part_usage import USAGE, measured
 from storage.leases import Claim
 from storage.manifests import (
     OtherContent,
@@ -72,9 +72,9 @@ def make_part(job: PartJob) -> PartRecord:
         damaged=job.damaged,
         may_change=job.may_change,
     )
-    with CpuMeter() as cpu:
+    with measured(job.address.stage) as usage:
         result = job.work(job.part, inputs, output, job.parameters)
-    took = {"seconds": round(time.monotonic() - began, 3), "cpu_seconds": cpu.seconds}
+    took = {"seconds": round(time.monotonic() - began, 3), USAGE: usage}
     return output.commit(result.account, {**result.metrics, **took})
 
 

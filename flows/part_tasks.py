@@ -143,7 +143,9 @@ class PartWork:
         """Make one part where the runner works, and say in this task's log what was logged there."""
         logger, part = get_run_logger(), job.part.name
         try:
-            logged: Logged[PartRecord] = self.session.runner.call(call_logged, make_part, job, in_process=self.in_process)
+            logged: Logged[PartRecord] = self.session.runner.call(
+                call_logged, make_part, job, in_process=self.in_process
+            )
         except Exception as error:
             say_again(lines_of(error), part, logger)
             raise

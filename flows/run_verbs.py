@@ -61,18 +61,19 @@ def show(run: str, store_url: str, as_json: bool) -> None:
     with clear_errors():
         store = open_store(store_url)
         found = find_run(store, run)
-        mark = withdrawn_since(store, [found]).get(found.run_id)
         if as_json:
-            click.echo(json.dumps(_run_json(store, found, mark)))
+            click.echo(json.dumps(run_json(store, found)))
         else:
-            _print_run(store, found, mark)
+            _print_run(store, found, withdrawn_since(store, [found]).get(found.run_id))
 
 
 def _mark_json(mark: WithdrawnSince | None) -> dict[str, Any] | None:
     return None if mark is None else mark.as_json()
 
 
-def _run_json(store: Store, run: Run, mark: WithdrawnSince | None) -> dict[str, Any]:
+def run_json(store: Store, run: Run) -> dict[str, Any]:
+    """What other programs may rely on of a run."""
+    mark = withdrawn_since(store, [run]).get(run.run_id)
     return {
         "run_id": run.run_id,
         "recipe": run.recipe_name,

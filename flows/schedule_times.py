@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import available_timezones
 
 from storage.wrong_request import WrongRequest
@@ -33,10 +34,15 @@ class Times:
         """The first time after `now`, as Prefect will have it; None where the expression has none."""
         if self.every is not None:
             return now + self.every
+        # its own times, so that the terminal says what the UI says
         from prefect.server.schemas.schedules import CronSchedule
 
-        schedule = CronSchedule(cron=self.cron or "", timezone=self.timezone)
-        return next(iter(asyncio.run(schedule.get_dates(1, start=now))), None)
+        return first_date(CronSchedule(cron=self.cron or "", timezone=self.timezone), now)
+
+
+def first_date(schedule: Any, now: datetime) -> datetime | None:
+    """The first time after `now` of one of Prefect's schedules (`prefect.server.schemas.schedules`)."""
+    return next((each for each in asyncio.run(schedule.get_dates(2, start=now)) if each > now), None)
 
 
 @dataclass(frozen=True, kw_only=True)

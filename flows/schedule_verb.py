@@ -56,7 +56,7 @@ def schedule(
     With source.crawl=latest each run builds the newest crawl, or does nothing where that is built already. The recipe
     is read anew for each run. A time at which this process was not there is skipped: `gristmill backfill` builds what
     was missed. One run a store is at work at a time; one that ends late is followed by the last of the runs it kept
-    waiting.
+    waiting. The deployment has the recipe's name: a second schedule of one recipe needs another, by --set name=NAME.
 
     \b
     gristmill schedule weekly.yaml --cron "0 3 * * 0" --timezone Europe/Berlin
@@ -96,7 +96,7 @@ def schedule(
         deployment_id = deploy(loaded.name, times, parameters, loaded.description)
         click.echo(f"recipe {loaded.name}, {times}; {server.ui_url}/deployments/deployment/{deployment_id}", err=True)
         process = ScheduleProcess(
-            server=server, deployment_id=deployment_id, times=times, say=lambda text: click.echo(text, err=True)
+            server=server, deployment_id=deployment_id, say=lambda text: click.echo(text, err=True)
         )
         with stopped_by_signals(process):
             if begin_at_once:

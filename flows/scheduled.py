@@ -11,8 +11,15 @@ from typing import Any, Literal
 import click
 import httpx
 from prefect import flow, get_client, tags
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import State, StateType
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.runtime import flow_run
@@ -23,6 +30,7 @@ from flows.retrying import attempt_repeatedly
 from storage.digests import value_digest
 from storage.store import Store
 
+NAME = "scheduled-gristmill"
 TAG = "scheduled"
 
 _WAIT_SECONDS = 24 * 3600.0  # for another run to end
@@ -34,7 +42,7 @@ def run_name() -> str:
     return Path(str(flow_run.get_parameters().get("recipe", "gristmill"))).stem
 
 
-@flow(name="scheduled-gristmill", flow_run_name=run_name, persist_result=False)
+@flow(name=NAME, flow_run_name=run_name, persist_result=False)
 def scheduled_run(
     recipe: str = "commoncrawl",
     overrides: list[str] | None = None,
@@ -100,12 +108,7 @@ def _alone_in(store: Store) -> Iterator[None]:
     a host at twice the rate that a recipe allows. A team that wants more at once raises the limit in Prefect's UI.
     """
     name = store_limit(store)
-    with get_client(sync_client=True) as client:
-        try:
-            client.read_global_concurrency_limit_by_name(name)
-        except ObjectNotFound:
-            with contextlib.suppress(ObjectAlreadyExists):
-                client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+    _make_limit(name)
     # a lease that cannot be renewed, since the server is away, ends no run
     lease = concurrency(name, timeout_seconds=_WAIT_SECONDS, raise_on_lease_renewal_failure=False)
     try:
@@ -119,3 +122,31 @@ def _alone_in(store: Store) -> Iterator[None]:
     finally:
         with contextlib.suppress(httpx.HTTPError):  # it ends by itself in some minutes
             lease.__exit__(None, None, None)
+
+
+def _make_limit(name: str) -> None:
+    """Have the server know the limit, and take back what nobody holds.
+
+    A server that keeps leases in its memory, as Prefect's own settings have it, forgets with them, when it is started
+    again, who holds a limit, and never gives it back.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            limit = client.read_global_concurrency_limit_by_name(name)
+        except ObjectNotFound:
+            with contextlib.suppress(ObjectAlreadyExists):
+                client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+            return
+        if limit.active_slots < limit.limit:
+            return
+        running = client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[NAME])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
+            ),
+        )
+        others = [each.name for each in running if str(each.id) != flow_run.get_id()]
+        if others:
+            click.echo(f"waiting for {', '.join(others)} to end; cancel in the Prefect UI what is dead", err=True)
+        else:
+            client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(active_slots=0))

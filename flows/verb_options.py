@@ -44,8 +44,8 @@ runner_option = click.option(
 dask_address_option = click.option(
     "--dask-address",
     metavar="ADDRESS",
-    help="A Dask scheduler to use with --runner dask, such as tcp://host:8786. Trust it: it and the run make each other "
-    "execute code.",
+    help="A Dask scheduler to use with --runner dask, such as tcp://host:8786. Trust it: it and the run make each "
+    "other execute code.",
 )
 ray_address_option = click.option(
     "--ray-address",

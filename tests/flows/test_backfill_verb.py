@@ -98,6 +98,8 @@ def test_what_is_built_is_not_built_again_unless_asked(two_weeks) -> None:
     done = two_weeks.latest()
     assert done.exit_code == 0
     assert f"nothing new: {WEEKS[1]} was built by run commoncrawl-" in done.stdout
+    as_json = json.loads(two_weeks.latest("--json").stdout)
+    assert (as_json["is_new"], as_json["status"]) == (False, "completed")
     assert len(list_runs(two_weeks.store)) == before
     again = two_weeks.latest("--again")
     assert again.exit_code == 0, again.output
