@@ -15,7 +15,7 @@ from flows.recipe import Recipe
 from flows.runners import Runner, RunnerName, default_workers
 from storage.environment import describe_environment
 from storage.manifests import PublishedStage
-from storage.runs import Run, RunStatus, StageOutcome, list_runs, new_run_id, save_run, this_host
+from storage.runs import Run, RunStatus, StageOutcome, begin_run, list_runs, new_run_id, save_run, this_host
 from storage.store import Store
 
 # Recorded with each run, whether or not they shape an output.
@@ -99,7 +99,7 @@ def open_session(recipe: Recipe, settings: RunSettings, flow_run_id: str | None)
         environment=describe_environment(_LIBRARIES),
         settings={"runner": settings.runner, "workers": settings.workers},
     )
-    save_run(store, run)
+    begin_run(store, run)
     session = Session(
         store=store,
         run=run,

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
-
+from storage.remote_files import RemoteFiles, check_inside, is_local, open_filesystem
 from storage.wrong_request import WrongRequest
 
 _PARTIAL = ".partial"
@@ -29,11 +28,10 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        # without listings: one of before another process published would hide what it published
-        self._filesystem, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
-        protocol = self._filesystem.protocol
-        self.is_local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+        filesystem, root = open_filesystem(url)
+        self.is_local = is_local(filesystem)
         self.root = str(Path(root).absolute()) if self.is_local else root.rstrip("/")
+        self._remote = RemoteFiles(filesystem, self.root)
         if self.is_local:
             self.url = self.root
 
@@ -42,12 +40,10 @@ class Store:
 
     def full_path(self, path: str) -> str:
         """The address of a file of the store, as other programs spell it."""
-        pure = PurePosixPath(path)
-        if pure.is_absolute() or ".." in pure.parts:
-            raise ValueError(f"a path inside the store is relative and has no '..': {path!r}")
+        check_inside(path)
         if self.is_local:
             return f"{self.root}/{path}"
-        return str(self._filesystem.unstrip_protocol(f"{self.root}/{path}"))
+        return f"{self.url.rstrip('/')}/{path}"
 
     @property
     def scratch_folder(self) -> Path:
@@ -76,33 +72,31 @@ class Store:
     def exists(self, path: str) -> bool:
         if self.is_local:
             return os.path.lexists(self.full_path(path))
-        return bool(self._filesystem.exists(f"{self.root}/{path}"))
+        return self._remote.exists(path)
 
     def size(self, path: str) -> int:
         if self.is_local:
             return Path(self.full_path(path)).stat().st_size
-        return int(self._filesystem.info(f"{self.root}/{path}")["size"])
+        return self._remote.size(path)
 
     def read_bytes(self, path: str) -> bytes:
         if self.is_local:
             return Path(self.full_path(path)).read_bytes()
-        content: bytes = self._filesystem.cat_file(f"{self.root}/{path}")
-        return content
+        return self._remote.read_bytes(path)
 
     def names(self, folder: str) -> list[str]:
-        """Names directly under a folder, sorted; empty if there is no such folder. Unfinished files are not listed."""
+        """Names directly under a folder, sorted; empty if there is no such folder. Unfinished files are not listed.
+
+        Elsewhere it may be a listing of a while ago: what was just published can be missing, and what was removed can
+        still be there. Who must know all keeps a `storage.rolls.Roll` beside it.
+        """
         if self.is_local:
             try:
                 found = os.listdir(self.full_path(folder))  # noqa: PTH208 (names only, as object stores give)
             except (FileNotFoundError, NotADirectoryError):
                 return []
         else:
-            self._filesystem.invalidate_cache()
-            try:
-                listed: list[str] = self._filesystem.ls(f"{self.root}/{folder}", detail=False)
-            except FileNotFoundError:
-                return []
-            found = [PurePosixPath(path).name for path in listed]
+            found = self._remote.names(folder)
         return sorted(name for name in found if not name.endswith(_PARTIAL))
 
     def remove(self, path: str) -> None:
@@ -114,8 +108,25 @@ class Store:
             else:
                 full.unlink(missing_ok=True)
             return
-        with contextlib.suppress(FileNotFoundError):
-            self._filesystem.rm(f"{self.root}/{path}", recursive=True)
+        self._remote.remove(path)
+
+    def create_bytes(self, path: str, content: bytes) -> bool:
+        """Publish a file unless there is one already; False where there is another. One of several writers wins."""
+        if not self.is_local:
+            return self._remote.create(path, content)
+        target = Path(self.full_path(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{_PARTIAL}")
+        try:
+            unfinished.write_bytes(content)
+            _sync(unfinished)
+            os.link(unfinished, target)  # unlike a rename, it does not replace
+            _sync(target.parent)
+        except FileExistsError:
+            return target.read_bytes() == content
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return True
 
     def publish_bytes(self, path: str, content: bytes) -> None:
         with self.publishing(path) as unfinished:
@@ -139,7 +150,7 @@ class Store:
         with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
             unfinished = Path(folder) / PurePosixPath(path).name
             yield unfinished
-            self._filesystem.put_file(str(unfinished), f"{self.root}/{path}")
+            self._remote.upload(unfinished, path)
 
     @contextlib.contextmanager
     def local_copy(self, path: str) -> Iterator[Path]:
@@ -149,25 +160,26 @@ class Store:
             return
         with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
             copy = Path(folder) / PurePosixPath(path).name
-            self._filesystem.get_file(f"{self.root}/{path}", str(copy))
+            self._remote.download(path, copy)
             yield copy
 
     def open(self, path: str) -> Any:
         """A seekable binary stream for reading."""
         if self.is_local:
             return Path(self.full_path(path)).open("rb")
-        return self._filesystem.open(f"{self.root}/{path}", "rb")
+        return self._remote.open(path, jumps=False)
 
     def open_random(self, path: str) -> Any:
         """The same, for readers that jump: nothing is read ahead of what they ask for."""
         if self.is_local:
             return self.open(path)
-        return self._filesystem.open(f"{self.root}/{path}", "rb", cache_type="none")
+        return self._remote.open(path, jumps=True)
 
     def remove_unfinished(self, folder: str) -> int:
-        """Remove what killed writers left under a folder of a local store; returns how many files went."""
+        """Remove what killed writers left under a folder: unfinished files, or pieces of uploads that nobody goes on
+        with; returns how many went."""
         if not self.is_local:
-            return 0
+            return self._remote.abort_uploads(folder)
         removed = 0
         for unfinished in Path(self.full_path(folder)).rglob(f".*{_PARTIAL}"):
             writer = unfinished.name.removesuffix(_PARTIAL).rsplit(".", 1)[-1].split("-")[0]
