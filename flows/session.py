@@ -30,6 +30,7 @@ from storage.runs import (
     RunStatus,
     StageOutcome,
     UnknownRun,
+    begin_run,
     list_runs,
     load_run,
     new_run_id,
@@ -198,7 +199,7 @@ def open_session(
         },
     )
     check_trackers(recipe.tracking)
-    save_run(store, run)
+    begin_run(store, run)
     progress = RunProgress()
 
     def warn(message: str) -> None:

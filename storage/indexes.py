@@ -1,7 +1,8 @@
 """What a store remembers across runs: indexes, and in each one entry a run that says what that run kept, and where.
 
-An index lives in `indexes/<name>/`, one file an entry, published whole. Nothing else is written when a run adds its
-entry, so that two runs that end at once lose none: neither has seen the other, and `against` says so.
+An index lives in `indexes/<name>/`, one file an entry, published whole; the entries' names are on a roll, too, so that
+a listing of a while ago hides none (`rolls`). Two runs that end at once lose no entry: neither has seen the other, and
+`against` says so.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any, Self
 
 from storage.manifests import StageAddress
 from storage.records import parse_record, record_bytes
+from storage.rolls import Roll
 from storage.runs import EarlierRun
 from storage.store import Store
 from storage.wrong_request import WrongRequest
@@ -84,16 +86,14 @@ def entry_path(index: str, name: str) -> str:
 
 def publish_entry(store: Store, entry: IndexEntry) -> None:
     """Publish an entry, in place of an earlier one of the same sources."""
-    store.publish_bytes(entry_path(entry.index, entry.name), _body(entry))
+    _roll(store, entry.index).add(entry.name)  # first: an entry that is there is always found
+    store.publish_bytes(entry_path(entry.index, entry.name), record_bytes(entry.as_json()))
 
 
 def create_entry(store: Store, entry: IndexEntry) -> bool:
     """Publish an entry unless there is one of the same sources; whether this call did."""
-    return store.create_bytes(entry_path(entry.index, entry.name), _body(entry))
-
-
-def _body(entry: IndexEntry) -> bytes:
-    return record_bytes(entry.as_json())
+    _roll(store, entry.index).add(entry.name)
+    return store.create_bytes(entry_path(entry.index, entry.name), record_bytes(entry.as_json()))
 
 
 def index_names(store: Store) -> list[str]:
@@ -107,16 +107,23 @@ def read_entries(store: Store, index: str) -> list[IndexEntry]:
         DamagedEntry: one of them cannot be read.
     """
     entries = []
-    for name in store.names(f"{_FOLDER}/{index}"):
-        path = f"{_FOLDER}/{index}/{name}"
+    listed = {name.removesuffix(_SUFFIX) for name in store.names(f"{_FOLDER}/{index}")}
+    for name in sorted(listed.union(_roll(store, index).names())):
+        path = entry_path(index, name)
         try:
             entries.append(IndexEntry.from_json(parse_record(store.read_bytes(path))))
+        except FileNotFoundError:
+            continue  # removed by hand, or a run was killed before it wrote what it had announced
         except (ValueError, KeyError, TypeError) as error:
             raise DamagedEntry(
                 f"{store.full_path(path)} is not an entry of an index that this version reads ({error}). Passing over "
                 "it would keep again what its run kept: remove the file, and run that recipe again"
             ) from error
     return sorted(entries, key=lambda entry: (entry.sequence, entry.name))
+
+
+def _roll(store: Store, index: str) -> Roll:
+    return Roll(store=store, name=f"{_FOLDER}-{index}")
 
 
 def find_entries(store: Store, index: str) -> list[IndexEntry]:

@@ -1,5 +1,6 @@
 """Runs: one JSON file each, from which everything about a run can be found again."""
 
+import contextlib
 import re
 import secrets
 import socket
@@ -11,11 +12,13 @@ from typing import Any, Literal, Self
 from storage.accounts import Account
 from storage.manifests import PublishedStage, StageAddress, open_stage
 from storage.records import parse_record, record_bytes
+from storage.rolls import DamagedRoll, Roll
 from storage.store import Store
 from storage.wrong_request import WrongRequest
 
 RunStatus = Literal["running", "completed", "failed", "interrupted"]
 _RUN_VERSION = 2
+_KEPT_ON_ROLL = 100  # listings have the others
 
 
 class UnknownRun(WrongRequest):
@@ -139,6 +142,17 @@ def save_run(store: Store, run: Run) -> None:
     store.publish_bytes(run_path(run.run_id), record_bytes(run.as_json()))
 
 
+def begin_run(store: Store, run: Run) -> None:
+    """Save a run for the first time: from here on it is found, by a listing or without one."""
+    save_run(store, run)
+    with contextlib.suppress(DamagedRoll):  # listings have the run before long
+        _roll(store).add(run.run_id)
+
+
+def _roll(store: Store) -> Roll:
+    return Roll(store=store, name="runs", keep=_KEPT_ON_ROLL)
+
+
 def load_run(store: Store, run_id: str) -> Run:
     """Raises UnknownRun where the record is missing or not readable."""
     try:
@@ -161,7 +175,10 @@ def open_stages(store: Store, run: Run) -> dict[str, PublishedStage]:
 def list_runs(store: Store) -> list[Run]:
     """All readable runs, oldest first."""
     runs = []
-    for run_id in store.names("runs"):
+    names = set(store.names("runs"))
+    with contextlib.suppress(DamagedRoll):
+        names.update(_roll(store).names())
+    for run_id in sorted(names):
         try:
             runs.append(load_run(store, run_id))
         except UnknownRun:
@@ -187,12 +204,15 @@ def find_run(store: Store, name: str) -> Run:
     Raises:
         UnknownRun: none or several answer to the name; the message lists them.
     """
+    if name != "latest":
+        with contextlib.suppress(UnknownRun, ValueError):  # not an id, or one that is no name of a file
+            return load_run(store, name)
     runs = list_runs(store)
     if not runs:
         raise UnknownRun(f"no runs in {store.url} yet; `gristmill run demo` makes one")
     if name == "latest":
         return runs[-1]
-    matching = [run for run in runs if run.run_id == name] or [run for run in runs if run.run_id.startswith(name)]
+    matching = [run for run in runs if run.run_id.startswith(name)]
     if len(matching) == 1:
         return matching[0]
     listed = ", ".join(run.run_id for run in (matching or runs)[-5:])

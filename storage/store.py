@@ -6,36 +6,22 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import fsspec
+from typing import BinaryIO
 
 from storage.processes import process_of, this_process
+from storage.remote_files import RemoteFiles, StoredFile, check_inside, is_local, open_filesystem
 from storage.wrong_request import WrongRequest
 
 _PARTIAL = ".partial"
 # Of a writer on another machine, whose process cannot be looked up here. Its file grows, or is being read whole for its
 # digest, which takes minutes: a day leaves room for clocks that differ.
 _ABANDONED_SECONDS = 86_400.0
-_CONFLICT_TRIES = 5
-_EXCLUSIVE_PROTOCOLS = {"s3", "gs", "gcs", "abfs", "az", "memory"}  # whose put takes mode="create" for a condition
 
 
 class StoreError(WrongRequest):
     """The store cannot be used as asked; the message says what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredFile:
-    """A file of a store. `modified`: seconds since 1970, by the clock of whoever keeps it; None: it does not say."""
-
-    path: str
-    bytes: int
-    modified: float | None
 
 
 class Store:
@@ -47,13 +33,10 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        # without listings: one of before another process published would hide what it published
-        self._filesystem, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
-        protocol = self._filesystem.protocol
-        protocols = {protocol} if isinstance(protocol, str) else set(protocol)
-        self.is_local = "file" in protocols
-        self._creates_exclusively = self.is_local or bool(protocols & _EXCLUSIVE_PROTOCOLS)
+        filesystem, root = open_filesystem(url)
+        self.is_local = is_local(filesystem)
         self.root = str(Path(root).absolute()) if self.is_local else root.rstrip("/")
+        self._remote = RemoteFiles(filesystem, self.root)
         if self.is_local:
             self.url = self.root
 
@@ -62,12 +45,8 @@ class Store:
 
     def full_path(self, path: str) -> str:
         """The address of a file of the store, as other programs spell it."""
-        pure = PurePosixPath(path)
-        if pure.is_absolute() or ".." in pure.parts:
-            raise ValueError(f"a path inside the store is relative and has no '..': {path!r}")
-        if self.is_local:
-            return f"{self.root}/{path}"
-        return str(self._filesystem.unstrip_protocol(f"{self.root}/{path}"))
+        check_inside(path)
+        return f"{self.root}/{path}" if self.is_local else self._remote.url(path)
 
     @property
     def scratch_folder(self) -> Path:
@@ -96,52 +75,38 @@ class Store:
     def exists(self, path: str) -> bool:
         if self.is_local:
             return os.path.lexists(self.full_path(path))
-        return bool(self._filesystem.exists(f"{self.root}/{path}"))
+        return self._remote.exists(path)
 
     def size(self, path: str) -> int:
         if self.is_local:
             return Path(self.full_path(path)).stat().st_size
-        return int(self._filesystem.info(f"{self.root}/{path}")["size"])
+        return self._remote.size(path)
 
     def read_bytes(self, path: str) -> bytes:
         if self.is_local:
             return Path(self.full_path(path)).read_bytes()
-        content: bytes = self._filesystem.cat_file(f"{self.root}/{path}")
-        return content
+        return self._remote.read_bytes(path)
 
     def names(self, folder: str) -> list[str]:
-        """Names directly under a folder, sorted; empty if there is no such folder. Unfinished files are not listed."""
+        """Names directly under a folder, sorted; empty if there is no such folder. Unfinished files are not listed.
+
+        Elsewhere it may be a listing of a while ago: what was just published can be missing, and what was removed can
+        still be there. Who must know all keeps a `storage.rolls.Roll` beside it.
+        """
         if self.is_local:
             try:
                 found = os.listdir(self.full_path(folder))  # noqa: PTH208 (names only, as object stores give)
             except (FileNotFoundError, NotADirectoryError):
                 return []
         else:
-            self._filesystem.invalidate_cache()
-            try:
-                listed: list[str] = self._filesystem.ls(f"{self.root}/{folder}", detail=False)
-            except FileNotFoundError:
-                return []
-            found = [PurePosixPath(path).name for path in listed]
+            found = self._remote.names(folder)
         return sorted(name for name in found if not name.endswith(_PARTIAL))
 
     def files(self, folder: str) -> list[StoredFile]:
         """All files below a folder, unfinished ones among them, by path; none if there is no such folder."""
         if self.is_local:
             return sorted(_local_files(Path(self.root), folder), key=lambda file: file.path)
-        self._filesystem.invalidate_cache()
-        try:
-            found = self._filesystem.find(f"{self.root}/{folder}", detail=True)
-        except FileNotFoundError:
-            return []
-        prefix = self._filesystem._strip_protocol(self.root).rstrip("/") + "/"
-        return sorted(
-            (
-                StoredFile(path=path.removeprefix(prefix), bytes=int(info["size"] or 0), modified=_modified(info))
-                for path, info in found.items()
-            ),
-            key=lambda file: file.path,
-        )
+        return sorted(self._remote.files(folder), key=lambda file: file.path)
 
     def remove(self, path: str) -> None:
         """Remove a file or a folder; what is not there is no error."""
@@ -152,8 +117,7 @@ class Store:
             else:
                 full.unlink(missing_ok=True)
             return
-        with contextlib.suppress(FileNotFoundError):
-            self._filesystem.rm(f"{self.root}/{path}", recursive=True)
+        self._remote.remove(path)
 
     def publish_bytes(self, path: str, content: bytes, *, durable: bool = True) -> None:
         """Publish a small file; not `durable`: a machine that loses its power may lose it, or what is in it."""
@@ -166,7 +130,7 @@ class Store:
         with self.unfinished(path) as unfinished:
             unfinished.write_bytes(content)
             created = self.publish_new(unfinished, path, durable=durable)
-        return created and (self._creates_exclusively or self.read_bytes(path) == content)
+        return created and (self.is_local or self._remote.creates_exclusively or self.read_bytes(path) == content)
 
     @contextlib.contextmanager
     def publishing(self, path: str) -> Iterator[Path]:
@@ -201,7 +165,7 @@ class Store:
             if durable:
                 _sync(target.parent)
         else:
-            self._filesystem.put_file(str(unfinished), f"{self.root}/{path}")
+            self._remote.upload(unfinished, path)
 
     def publish_new(self, unfinished: Path, path: str, *, durable: bool = True) -> bool:
         """Make `path` of a file that `unfinished` gave, unless there is one; whether this call did.
@@ -211,7 +175,7 @@ class Store:
         of theirs, whole.
         """
         if not self.is_local:
-            return self._put_new(unfinished, path)
+            return self._remote.upload_new(unfinished, path)
         target = Path(self.full_path(path))
         if durable:
             _sync(unfinished)
@@ -227,25 +191,6 @@ class Store:
             _sync(target.parent)
         return True
 
-    def _put_new(self, unfinished: Path, path: str) -> bool:
-        target = f"{self.root}/{path}"
-        for _ in range(_CONFLICT_TRIES):
-            try:
-                self._filesystem.put_file(str(unfinished), target, mode="create")
-            except FileExistsError:
-                return False
-            except (NotImplementedError, OSError) as error:
-                if "ConditionalRequestConflict" in str(error):  # S3, of two puts at the same moment
-                    time.sleep(0.2)
-                    continue
-                if not isinstance(error, NotImplementedError) and "not implemented" not in str(error).lower():
-                    raise
-                if self.exists(path):
-                    return False
-                self._filesystem.put_file(str(unfinished), target)
-            return True
-        return not self.exists(path)
-
     @contextlib.contextmanager
     def local_copy(self, path: str) -> Iterator[Path]:
         """A local path with the file's content: the file itself on local stores, else a copy that goes on exit."""
@@ -254,28 +199,29 @@ class Store:
             return
         with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
             copy = Path(folder) / PurePosixPath(path).name
-            self._filesystem.get_file(f"{self.root}/{path}", str(copy))
+            self._remote.download(path, copy)
             yield copy
 
-    def open(self, path: str) -> Any:
+    def open(self, path: str) -> BinaryIO:
         """A seekable binary stream for reading."""
         if self.is_local:
             return Path(self.full_path(path)).open("rb")
-        return self._filesystem.open(f"{self.root}/{path}", "rb")
+        return self._remote.open(path, jumps=False)
 
-    def open_random(self, path: str) -> Any:
+    def open_random(self, path: str) -> BinaryIO:
         """The same, for readers that jump: nothing is read ahead of what they ask for."""
         if self.is_local:
             return self.open(path)
-        return self._filesystem.open(f"{self.root}/{path}", "rb", cache_type="none")
+        return self._remote.open(path, jumps=True)
 
     def remove_unfinished(self, folder: str) -> int:
-        """Remove what killed writers left under a folder of a local store; returns how many files went.
+        """Remove what killed writers left under a folder: unfinished files, or pieces of uploads that nobody goes on
+        with; returns how many went.
 
         What a process of another machine is writing stays, until nobody has touched it for a day.
         """
         if not self.is_local:
-            return 0
+            return self._remote.abort_uploads(folder)
         removed = 0
         for unfinished in Path(self.full_path(folder)).rglob(f".*{_PARTIAL}"):
             if not is_abandoned(unfinished):
@@ -297,20 +243,6 @@ def _local_files(root: Path, folder: str) -> Iterator[StoredFile]:
             with contextlib.suppress(FileNotFoundError):  # gone since it was listed
                 found = path.lstat()
                 yield StoredFile(path=path.relative_to(root).as_posix(), bytes=found.st_size, modified=found.st_mtime)
-
-
-def _modified(info: Mapping[str, Any]) -> float | None:
-    """When a file was written: each file system says it under a name of its own."""
-    for name in ("LastModified", "last_modified", "updated", "mtime", "created"):
-        match info.get(name):
-            case datetime() as time:
-                return time.timestamp()
-            case int() | float() as seconds:
-                return float(seconds)
-            case str() as text:
-                with contextlib.suppress(ValueError):
-                    return datetime.fromisoformat(text).timestamp()
-    return None
 
 
 def is_abandoned(unfinished: Path) -> bool:

@@ -45,7 +45,8 @@ class RecordPlace:
             )
         if address.scheme in ("gs", "gcs"):
             return f"gcloud storage cat -r {first}-{end - 1} {shlex.quote(self.url)}{unpack}"
-        return f"{shlex.quote(sys.executable)} -c {shlex.quote(_ANY_RANGE)} {shlex.quote(self.url)} {first} {end}{unpack}"
+        words = [sys.executable, "-c", _ANY_RANGE, self.url, str(first), str(end)]
+        return f"{shlex.join(words)}{unpack}"
 
 
 def record_place(
