@@ -230,7 +230,7 @@ def _facet(view: View, name: str, selection: Selection) -> Facet:
     hidden = selection.num_choices[name] - len(choices)
     return Facet(
         title=_TITLES[name],
-        name=name if name in ("host", "file") and (hidden > 0 or not choices) else "",
+        name=name if name in ("host", "language", "file") and (hidden > 0 or not choices) else "",
         links=[_link(view, name, choice) for choice in choices],
         note=f"and {count(hidden)} more" if hidden > 0 else "",
         is_folded=name == "file" and not view.filters.file,
