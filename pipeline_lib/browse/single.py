@@ -202,7 +202,7 @@ def _sentence(
             return f"Kept: it is in the {fate.rule} split of the corpus."
         return "Kept so far: no stage of this run has dropped it." if not table.has_corpus else "Kept."
     if duplicate is not None:
-        return f"Dropped by the stage {fate.stage} as {_article(fate.rule)} of another document."
+        return f"Dropped by the stage {fate.stage} as {_called(fate.rule)} of another document."
     decisions = published.of_document(fate.stage, "decisions", part, DECISIONS, doc_id).to_pylist()
     saw = ""
     if decisions:
@@ -218,9 +218,14 @@ def _sentence(
     return f"Dropped by the stage {fate.stage}, by the rule {fate.rule}{saw}."
 
 
-def _article(rule: str) -> str:
-    words = rule.replace("_", " ").replace("near duplicate", "near-duplicate")
-    return f"{'an' if words[0] in 'aeio' else 'a'} {words}"
+def _called(rule: str) -> str:
+    """A duplicate in words."""
+    words = {
+        "exact_duplicate": "an exact duplicate",
+        "url_duplicate": "a duplicate by its URL",
+        "near_duplicate": "a near-duplicate",
+    }
+    return words.get(rule, f"a {rule.replace('_', ' ')}")
 
 
 def _beside(
@@ -245,7 +250,7 @@ def _beside(
             title="A document of an earlier run",
             url=f"document {duplicate['kept_id']} of run {run_id}",
             address=None,
-            sentence=f"This document is {_article(fate.rule)} of one that an earlier run kept.",
+            sentence=f"This document is {_called(fate.rule)} of one that an earlier run kept.",
             details=details,
             note=f"gristmill browse {run_id} shows it, at /documents/{duplicate['kept_id']}.",
         )
@@ -269,15 +274,19 @@ def _beside(
         if left == right:
             note = "The two texts are the same, character by character."
         else:
-            ours, theirs = fold_same(differences(left, right))
+            found = differences(left, right)
+            ours, theirs = fold_same(found)
             note = "Both as they were when they were compared; what the other lacks is marked."
+            if not any(stretch.is_same and not stretch.left.isspace() for stretch in found):
+                ours, theirs = ((("".join(text for text, _ in side), False),) for side in (ours, theirs))
+                note = "The two have next to nothing in common, word for word."
     except MisplacedEdit as error:
         note = f"The two cannot be compared here: {error}."
     return Beside(
         title=one_line(other["title"], 200) or "Without a title",
         url=one_line(other["url"], 400),
         address=view.document_address(duplicate["kept_id"]),
-        sentence=f"This document is {_article(fate.rule)} of the one that was kept in its place.",
+        sentence=f"This document is {_called(fate.rule)} of the one that was kept in its place.",
         details=details,
         ours=ours,
         theirs=theirs,

@@ -2,15 +2,21 @@
 
 import re
 
+import pyarrow as pa
 import pytest
 from made_run import ADDRESS
+from published_stages import document_row, publish_tables
 
 from pipeline_lib.browse.differences import differences
+from pipeline_lib.browse.documents import read_document_table
 from pipeline_lib.browse.edited_text import EditedText, Piece
 from pipeline_lib.browse.pages import DocumentPage, RunHead
+from pipeline_lib.browse.published import PublishedTables
 from pipeline_lib.browse.selection import Filters, select
 from pipeline_lib.browse.single import document_page, fold_same, is_web_address
 from pipeline_lib.browse.views import View
+from storage.schemas import DOCUMENTS, DUPLICATES
+from storage.store import Store
 
 HEAD = RunHead(
     run_id="r", recipe_name="r", created_at="", corpus_digest="", num_documents=0, report_address=None, notice=""
@@ -101,3 +107,29 @@ def test_a_long_text_is_cut_and_shown_whole_on_demand(published, table, browsed_
     whole = page_of(published, table, doc_id, View(whole=True))
     assert whole.whole_address is None
     assert "".join(p.text for p in whole.text.pieces if isinstance(p, Piece)) == browsed_run.text_of(doc_id)
+
+
+@pytest.mark.parametrize(
+    ("other", "note", "marked"),
+    [
+        ("Quite another text.", "next to nothing in common", []),
+        ("A text about a mill.", "what the other lacks is marked", ["mill."]),
+        ("A text about a wheel.", "the same, character by character", []),
+    ],
+)
+def test_a_duplicate_by_its_url_is_shown_beside_the_kept_one_as_far_as_they_are_alike(tmp_path, other, note, marked):
+    texts = ["A text about a wheel.", other]
+    documents = [document_row(number, text=text) for number, text in enumerate(texts)]
+    removed, kept = (document["doc_id"] for document in documents)
+    duplicate = {"doc_id": removed, "rule": "url_duplicate", "kept_id": kept, "bands_shared": 0, "cluster_id": kept}
+    stages = {
+        "extract": {"documents": (pa.Table.from_pylist(documents, DOCUMENTS), DOCUMENTS)},
+        "dedup": {"duplicates": (pa.Table.from_pylist([duplicate], DUPLICATES), DUPLICATES)},
+    }
+    store = Store(str(tmp_path))
+    published = PublishedTables({name: publish_tables(store, name, {"p": tables}) for name, tables in stages.items()})
+    beside = page_of(published, read_document_table(published), removed).beside
+    assert beside is not None
+    assert "a duplicate by its URL" in beside.sentence
+    assert note in beside.note
+    assert [text for text, differs in beside.theirs if differs] == marked
