@@ -47,6 +47,7 @@ conformance: .venv/dev.stamp .venv-peers/peers.stamp  ## our decisions beside th
 bench: .venv/dev.stamp .venv-peers/peers.stamp  ## speed beside the peers', in turn, on real pages (needs ../shared/data)
 	$(BIN)/python tests/benchmarks/bench_filters.py
 	$(BIN)/python tests/benchmarks/bench_what_if.py
+	$(BIN)/python tests/benchmarks/bench_browse.py
 	$(BIN)/python tests/benchmarks/bench_extraction.py
 	$(BIN)/python tests/benchmarks/bench_decontamination.py
 	$(BIN)/python tests/benchmarks/bench_dedup_quality.py
