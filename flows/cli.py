@@ -5,7 +5,6 @@ server's address stands in the environment.
 """
 
 import json
-import os
 import sys
 import webbrowser
 from pathlib import Path
@@ -13,21 +12,36 @@ from typing import Any
 
 import click
 
+from flows.backfill_verb import backfill
+from flows.browse_verb import browse
 from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.crawl_verbs import crawls
 from flows.decontaminate_verb import decontaminate
 from flows.dedup_verb import dedup
+from flows.deploy_verb import deploy
 from flows.diff_verb import diff
 from flows.extract_verb import extract
 from flows.file_verbs import judge, train_classifier, train_perplexity
+from flows.forget_verb import forget
 from flows.gc_verb import gc
 from flows.index_verb import indexes
-from flows.verb_options import DEFAULT_STORE, json_option, set_option, store_option, workers_option
+from flows.run_verbs import run_json, runs, show
+from flows.schedule_verb import schedule
+from flows.trace_verb import trace
+from flows.verb_options import (
+    dask_address_option,
+    json_option,
+    open_store,
+    ray_address_option,
+    run_argument,
+    runner_option,
+    set_option,
+    store_option,
+    workers_option,
+)
 from flows.verify_verb import verify
 from storage.runs import Run, UnknownRun, find_run, list_runs
-from storage.store import Store, StoreError
-
-_run_argument = click.argument("run", metavar="[RUN]", default="latest")
+from storage.store import Store
 
 
 class _Verbs(click.Group):
@@ -58,17 +72,27 @@ def main() -> None:
 @set_option("the recipe")
 @store_option
 @workers_option("Parts worked on at once")
-@click.option(
-    "--runner",
-    type=click.Choice(["processes", "threads"]),
-    default="processes",
-    show_default=True,
-    help="Where parts are worked on. The result is the same.",
-)
-def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | None, runner: Any) -> None:
+@runner_option
+@dask_address_option
+@ray_address_option
+@click.option("--again", is_flag=True, help="With source.crawl=latest: also where that crawl is built already.")
+@json_option
+def run(
+    recipe: str,
+    overrides: tuple[str, ...],
+    store_url: str,
+    workers: int | None,
+    runner: Any,
+    dask_address: str | None,
+    ray_address: str | None,
+    again: bool,
+    as_json: bool,
+) -> None:
     """Run RECIPE: a built-in one (demo, commoncrawl, minicrawl) or the path of a YAML file.
 
-    What an earlier run published is used, not made again; an interrupted run continues where it stopped.
+    What an earlier run published is used, not made again; an interrupted run continues where it stopped. With
+    source.crawl=latest the newest crawl is built, deduplicated against those that were built before, and nothing is
+    done where it is built already.
 
     \b
     gristmill run demo
@@ -78,47 +102,34 @@ def run(recipe: str, overrides: tuple[str, ...], store_url: str, workers: int | 
     gristmill run my.yaml --set dedup.threshold=0.7 --set goal=corpus
     """
     with clear_errors():
-        from flows.compiled import keep_compiled_kernels
+        from flows.process_settings import prepare_process
 
-        keep_compiled_kernels()
-        # Threads that wait asleep: spinning ones take the cores from each other where anything else runs beside
-        # training (measured with one busy neighbour a core: 4 times the CPU time, a third of the tokens a second).
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
+        prepare_process()
+        from flows.increments import built_by, describe_built
         from flows.recipe import load_recipe
-        from flows.runners import default_workers
+        from flows.runners import chosen_address, default_workers
+        from flows.running import check_request, run_recipe
+        from flows.session import RunSettings
         from flows.source_checks import check_source
-        from pipeline_lib.filters.rule_files import check_rule_files
 
+        address = chosen_address(runner, dask=dask_address, ray=ray_address)
         loaded = load_recipe(recipe, overrides)
-        check_rule_files(loaded.filters)
-        store = _store(store_url)
-        store.check_writable()
-        loaded = check_source(loaded)
-
-        from flows.server import start_server
-        from flows.session import RunSettings, close_dead_runs
-
-        dead = close_dead_runs(store)
-        click.echo(f"store {store.url}", err=True)
-        server = start_server(_prefect_home(store), _pages_folder(store))
-        click.echo(f"Prefect UI {server.ui_url}", err=True)
-
-        from prefect.exceptions import TerminationSignal
-
-        from flows.end_to_end import end_to_end, thread_runner
-        from flows.ending import crash_flow_runs
-
-        crash_flow_runs([each.flow_run_id for each in dead if each.flow_run_id])
+        store = open_store(store_url)
+        check_request(loaded, store)
+        resolved = check_source(loaded)
+        built = built_by(resolved, list_runs(store)) if loaded.is_for_latest and not again else None
+        if built is not None:
+            told = f"{describe_built(str(resolved.source.crawl), built)}; --again runs it nevertheless"
+            click.echo(json.dumps({"is_new": False, **run_json(store, built)}) if as_json else told)
+            return
         settings = RunSettings(
-            store_url=store.url, runner=runner, workers=workers or default_workers(), pages_url=server.pages_url
+            store_url=store.url, runner=runner, workers=workers or default_workers(), address=address
         )
-        flow = end_to_end.with_options(task_runner=thread_runner(settings.workers))  # type: ignore[arg-type]  # invariant
-        try:
-            run_id = flow(loaded, settings)
-        except TerminationSignal as error:
-            raise KeyboardInterrupt from error
-        _print_summary(store, find_run(store, run_id), server.ui_url)
+        done = run_recipe(resolved, settings)
+        if as_json:
+            click.echo(json.dumps({"is_new": True, **run_json(store, done.run)}))
+        else:
+            _print_summary(store, done.run, done.ui_url)
 
 
 @main.command()
@@ -135,51 +146,8 @@ def recipe(recipe: str, overrides: tuple[str, ...]) -> None:
         click.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110), nl=False)
 
 
-@main.command()
-@store_option
-@json_option
-def runs(store_url: str, as_json: bool) -> None:
-    """List the runs of a store, oldest first."""
-    with clear_errors():
-        found = list_runs(_store(store_url))
-        if as_json:
-            rows = [
-                {
-                    "run_id": each.run_id,
-                    "recipe": each.recipe_name,
-                    "recipe_digest": each.recipe_digest,
-                    "status": each.status,
-                    "created_at": each.created_at,
-                    "corpus_digest": each.corpus_digest,
-                    "val_bits_per_byte": each.metrics.get("val_bits_per_byte"),
-                }
-                for each in found
-            ]
-            click.echo(json.dumps({"runs": rows}))
-            return
-        if not found:
-            click.echo(f"no runs in {store_url} yet; `gristmill run demo` makes one")
-        for each in found:
-            score = each.metrics.get("val_bits_per_byte")
-            click.echo(
-                f"{each.run_id:<36} {each.status:<12} {each.created_at}  corpus {(each.corpus_digest or '-')[:12]:<12}"
-                f"{'' if score is None else f'  {score:.3f} bits/byte'}"
-            )
-
-
-@main.command()
-@_run_argument
-@store_option
-@json_option
-def show(run: str, store_url: str, as_json: bool) -> None:
-    """Show a run: its stages with what went in, came out and was dropped, its scores, where its results are."""
-    with clear_errors():
-        store = _store(store_url)
-        found = find_run(store, run)
-        if as_json:
-            click.echo(json.dumps(_run_json(store, found)))
-        else:
-            _print_run(store, found)
+main.add_command(runs)
+main.add_command(show)
 
 
 @main.command()
@@ -190,21 +158,27 @@ def show(run: str, store_url: str, as_json: bool) -> None:
 def why(url: str, run_name: str, store_url: str, as_json: bool) -> None:
     """Tell the fate of the page URL in a run: where it was found, what it was measured at, kept or dropped and why."""
     with clear_errors():
-        from flows.why import describe_fate, fate_of
+        from flows.why import Fates
+        from flows.why_told import describe_absence, describe_fate
 
-        store = _store(store_url)
+        store = open_store(store_url)
         found = find_run(store, run_name)
-        captures = fate_of(url, store, found)
+        fates = Fates(store, found)
+        captures = fates.of_url(url)
+        absence = None if captures else fates.absence(url)
         if as_json:
-            click.echo(json.dumps({"url": url, "run_id": found.run_id, "captures": captures}))
-        else:
+            answer = {"url": url, "run_id": found.run_id, "captures": captures}
+            click.echo(json.dumps(answer if absence is None else {**answer, "absence": absence}))
+        elif absence is None:
             click.echo(describe_fate(url, found, captures))
+        else:
+            click.echo(describe_absence(url, found, absence))
         if not captures:
             sys.exit(WORK_FAILED)
 
 
 @main.command("what-if")
-@_run_argument
+@run_argument
 @click.option(
     "--set",
     "overrides",
@@ -233,7 +207,7 @@ def what_if(
         from flows.filter_settings import change_filters
         from flows.what_if import describe_what_if, judged_filters, what_if
 
-        store = _store(store_url)
+        store = open_store(store_url)
         found = find_run(store, run)
         changed = change_filters(judged_filters(store, found), overrides) if overrides else None
         answer = what_if(store, found, changed, samples=samples, rule=rule)
@@ -266,7 +240,7 @@ def generate(
         from flows.generation import generate_text
         from model.parameters import SamplingParameters
 
-        store = _store(store_url)
+        store = open_store(store_url)
         found = find_run(store, run)
         sampling = SamplingParameters(
             max_new_tokens=max_tokens, temperature=0.0 if greedy else temperature, top_p=top_p, seed=seed
@@ -279,13 +253,13 @@ def generate(
 
 
 @main.command()
-@_run_argument
+@run_argument
 @store_option
 @click.option("--open", "open_it", is_flag=True, help="Open it in a browser.")
 def report(run: str, store_url: str, open_it: bool) -> None:
     """Print where the report page of a run is."""
     with clear_errors():
-        store = _store(store_url)
+        store = open_store(store_url)
         found = find_run(store, run)
         path = found.paths.get("report")
         if path is None:
@@ -306,10 +280,10 @@ def ui() -> None:
 def ui_start(store_url: str) -> None:
     """Start the server, or find it running, and print its address."""
     with clear_errors():
-        from flows.server import start_server
+        from flows.server import pages_folder, prefect_home, start_server
 
-        store = _store(store_url)
-        click.echo(start_server(_prefect_home(store), _pages_folder(store)).ui_url)
+        store = open_store(store_url)
+        click.echo(start_server(prefect_home(store), pages_folder(store)).ui_url)
 
 
 @ui.command("stop")
@@ -317,9 +291,9 @@ def ui_start(store_url: str) -> None:
 def ui_stop(store_url: str) -> None:
     """Stop the server. Runs and their results are in the store and stay."""
     with clear_errors():
-        from flows.server import stop_server
+        from flows.server import prefect_home, stop_server
 
-        click.echo("stopped" if stop_server(_prefect_home(_store(store_url))) else "was not running")
+        click.echo("stopped" if stop_server(prefect_home(open_store(store_url))) else "was not running")
 
 
 @ui.command("status")
@@ -327,91 +301,34 @@ def ui_stop(store_url: str) -> None:
 def ui_status(store_url: str) -> None:
     """Print the server's address, or that it is not running (exit code 1)."""
     with clear_errors():
-        from flows.server import running_server
+        from flows.server import prefect_home, running_server
 
-        server = running_server(_prefect_home(_store(store_url)))
+        server = running_server(prefect_home(open_store(store_url)))
         click.echo("not running" if server is None else server.ui_url)
         if server is None:
             sys.exit(WORK_FAILED)
 
 
 for _verb in (
+    browse,
     crawls,
     extract,
     judge,
     dedup,
     decontaminate,
+    forget,
     indexes,
     train_classifier,
     train_perplexity,
+    trace,
+    backfill,
+    schedule,
     diff,
     verify,
     gc,
+    deploy,
 ):
     main.add_command(_verb)
-
-
-def _store(url: str) -> Store:
-    try:
-        return Store(url)
-    except (ValueError, ImportError, OSError) as error:
-        raise StoreError(f"store {url}: {error}") from error
-
-
-def _prefect_home(store: Store) -> Path:
-    """Beside the runs on a local store; in the working folder where the store is elsewhere."""
-    return (Path(store.root) if store.is_local else Path(DEFAULT_STORE).absolute()) / "prefect"
-
-
-def _pages_folder(store: Store) -> Path | None:
-    return Path(store.root) / "runs" if store.is_local else None
-
-
-def _run_json(store: Store, run: Run) -> dict[str, Any]:
-    return {
-        "run_id": run.run_id,
-        "recipe": run.recipe_name,
-        "recipe_digest": run.recipe_digest,
-        "corpus_digest": run.corpus_digest,
-        "git_commit": run.environment.get("git_commit"),
-        "status": run.status,
-        "error": run.error,
-        "created_at": run.created_at,
-        "finished_at": run.finished_at,
-        "stages": [
-            {name: value for name, value in stage.as_json().items() if name != "metrics"} for stage in run.stages
-        ],
-        "earlier": [{"entry": each.entry, "run_id": each.run_id} for each in run.earlier],
-        "metrics": run.metrics,
-        "paths": {name: store.full_path(path) for name, path in run.paths.items()},
-    }
-
-
-def _print_run(store: Store, run: Run) -> None:
-    click.echo(f"{run.run_id}  {run.status}{'' if run.error is None else f': {run.error}'}")
-    click.echo(f"recipe {run.recipe_name} {run.recipe_digest[:12]}   corpus {(run.corpus_digest or '-')[:12]}")
-    click.echo(f"begun {run.created_at}, ended {run.finished_at or '-'}")
-    for each in run.earlier:
-        click.echo(f"deduplicated against run {each.run_id} ({each.entry})")
-    click.echo()
-    for stage in run.stages:
-        account = stage.account
-        how = "cached" if stage.reused else f"{stage.seconds:.1f} s"
-        click.echo(
-            f"{stage.name:<11}{how:>9}  {account.documents_in:>12,} {account.unit_in:<9} -> "
-            f"{account.documents_out:>12,} {account.unit_out}"
-        )
-        for reason, count in sorted(account.dropped.items(), key=lambda item: (-item[1], item[0])):
-            click.echo(f"{'':<22}{-count:>12,} {reason}")
-    if run.metrics:
-        click.echo()
-    for name, value in sorted(run.metrics.items()):
-        if isinstance(value, int | float):
-            click.echo(f"{name:<28} {value:,.4f}" if isinstance(value, float) else f"{name:<28} {value:,}")
-    if run.paths:
-        click.echo()
-    for name, path in sorted(run.paths.items()):
-        click.echo(f"{name:<11} {store.full_path(path)}")
 
 
 def _print_summary(store: Store, run: Run, ui_url: str) -> None:

@@ -1,4 +1,4 @@
-"""From crawl to corpus: fetch, extract, judge, deduplicate, take out repeated lines, mask, materialise.
+"""From crawl to corpus: fetch, extract, judge, withdraw, deduplicate, take out repeated lines, mask, materialise.
 
 Each step takes the stages before it by name, and gives them on with its own.
 """
@@ -10,6 +10,7 @@ from flows.dedup_index import earlier_inputs
 from flows.recipe import Recipe, SourceParameters
 from flows.session import Session
 from flows.stage import Stage, run_stage, same_parts
+from flows.withdrawal import what_is_withdrawn
 from pipeline_lib.corpus.stage import corpus_digest, corpus_part
 from pipeline_lib.crawl.documentation import documentation_identity, documentation_parts
 from pipeline_lib.crawl.documentation_stage import crawl_part
@@ -44,6 +45,7 @@ from pipeline_lib.semantic.embedders import function_digest
 from pipeline_lib.semantic.embeddings_stage import embeddings_part
 from pipeline_lib.semantic.parameters import SemanticStageParameters
 from pipeline_lib.survivors import TRAIL
+from pipeline_lib.withdrawn.stage import withdrawn_part
 from storage.manifests import Part, PartResult, PublishedStage
 
 Stages = Mapping[str, PublishedStage]
@@ -207,9 +209,8 @@ def score_with_model(session: Session, filters: FilterParameters, extracted: Pub
     return {"likelihood": published}
 
 
-def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
-    """Signatures part by part, then duplicates over the whole corpus, and of what earlier runs kept."""
-    inputs = _trail(judged)
+def sign(session: Session, recipe: Recipe, judged: Stages) -> Stages:
+    """Signatures part by part: all that dedup has to know of each document."""
     signatures = run_stage(
         session,
         Stage(
@@ -217,11 +218,40 @@ def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
             work=signatures_part,
             parts=same_parts(judged["extract"]),
             parameters=recipe.dedup.signatures(),
-            inputs=inputs,
+            inputs=_trail(judged),
             libraries=_COUNTING,
             continues="judge",
         ),
     )
+    return {**judged, "signatures": signatures}
+
+
+def leave_out_withdrawn(session: Session, signed: Stages) -> Stages:
+    """Without what the store's list withdraws; nothing where that is none of these documents.
+
+    What the documents are measured at does not depend on the list, and is used again when it grows. What of the list
+    concerns other runs alone is no part of the stage's key.
+    """
+    withdrawn = what_is_withdrawn(session, signed)
+    if not withdrawn.listed:
+        return signed
+    published = run_stage(
+        session,
+        Stage(
+            name="withdrawn",
+            work=withdrawn_part,
+            parts=same_parts(signed["extract"]),
+            parameters=withdrawn,
+            inputs=_trail(signed),
+            libraries=("numba", "numpy", "pyarrow", "polars"),
+            continues=_last_of_trail(signed),
+        ),
+    )
+    return {**signed, "withdrawn": published}
+
+
+def deduplicate(session: Session, recipe: Recipe, signed: Stages) -> Stages:
+    """Duplicates over the whole corpus, and of what earlier runs kept."""
     deduplicated = run_stage(
         session,
         Stage(
@@ -229,12 +259,16 @@ def deduplicate(session: Session, recipe: Recipe, judged: Stages) -> Stages:
             work=dedup_part,
             parts=[Part(name="all")],
             parameters=recipe.dedup,
-            inputs={**inputs, "signatures": signatures, **earlier_inputs(session, recipe, judged)},
+            inputs={
+                **_trail(signed),
+                "signatures": signed["signatures"],
+                **earlier_inputs(session, recipe, signed),
+            },
             libraries=_COUNTING,
-            continues="signatures",
+            continues=_last_of_trail(signed),
         ),
     )
-    return {**judged, "signatures": signatures, "dedup": deduplicated}
+    return {**signed, "dedup": deduplicated}
 
 
 def check_embedding(recipe: Recipe) -> dict[str, str]:
@@ -433,7 +467,7 @@ def materialise(session: Session, recipe: Recipe, masked: Stages) -> Stages:
             continues=_last_of_trail(masked),
         ),
     )
-    session.run.corpus_digest = corpus_digest(published.manifest)
+    session.corpus_is(corpus_digest(published.manifest))
     session.note("corpus", published)
     return {**masked, "corpus": published}
 

@@ -22,7 +22,7 @@ from flows.stage import Stage, run_stage, same_parts
 from pipeline_lib.dedup.earlier_runs import EarlierRunLost, IndexedDocuments, earlier_input, recorded_parameters
 from pipeline_lib.dedup.index_stage import TABLE, IndexParameters, index_part
 from storage.digests import value_digest
-from storage.indexes import IndexEntry, changed_since, entry_path, publish_entry, read_entries
+from storage.indexes import IndexEntry, changed_since, create_entry, entry_path, publish_entry, read_entries
 from storage.manifests import MissingStage, PublishedStage, open_stage
 from storage.store import Store
 from storage.tables import DamagedFile
@@ -114,10 +114,28 @@ def _add_entry(session: Session, recipe: Recipe, stages: Mapping[str, PublishedS
         against=against,
     )
     session.run.paths["index"] = entry_path(entry.index, entry.name)
-    if own is not None and replace(entry, run_id=own.run_id, recipe_name=own.recipe_name) == own:
-        return
-    publish_entry(session.store, entry)
+    if own is None and not create_entry(session.store, entry):
+        own = _entry_of(read_entries(session.store, recipe.dedup_index), stages)
+    if own is not None:
+        _require_same_index(own, entry)
+        if replace(entry, run_id=own.run_id, recipe_name=own.recipe_name, sequence=own.sequence) == own:
+            return
+        publish_entry(session.store, entry)
     _warn_of_changes(session, recipe.dedup_index)
+
+
+def _require_same_index(own: IndexEntry, entry: IndexEntry) -> None:
+    """Refuse to take the place of an entry that another run of the same sources has published since this one began.
+
+    A run of sources that have an entry is deduplicated against what that one was; this one began without.
+    """
+    theirs, ours = ([each.entry for each in given.against] for given in (own, entry))
+    if theirs != ours:
+        raise IndexMismatch(
+            f"run {own.run_id} has read the same sources meanwhile, and entered in the index {own.index} what it kept "
+            f"when deduplicated against {', '.join(theirs) or 'no other run'}; this run was against "
+            f"{', '.join(ours) or 'no other run'}. Run again: it gives the corpus that the index names"
+        )
 
 
 def _entries_before(store: Store, recipe: Recipe, sources: Mapping[str, PublishedStage]) -> list[IndexEntry]:

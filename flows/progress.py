@@ -1,7 +1,7 @@
 """What a person at the terminal sees of a run: bars on a terminal, plain lines elsewhere, always on stderr."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -12,12 +12,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from storage.accounts import Account
 
+Reached = Callable[[str, int, int, str], None]  # the stage, steps done, of how many, a note
+
 
 class RunProgress:
-    """Progress of one run, stage by stage; methods may be called from any thread."""
+    """Progress of one run, stage by stage; methods may be called from any thread.
+
+    `reached` hears how far each stage is, whatever is or is not shown at the terminal.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
+        self.reached: Reached | None = None
         self._bars: Progress | None = None
         if self.console.is_terminal:
             self._bars = Progress(
@@ -45,8 +51,14 @@ class RunProgress:
         self.console.print(message, markup=False, soft_wrap=True)
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator["StageProgress"]:
-        """Progress of a stage that is done after `total` steps."""
+    def stage(self, name: str, total: int, *, is_certain: bool = True) -> Iterator["StageProgress"]:
+        """Progress of a stage that is done after `total` steps.
+
+        Args:
+            is_certain: there will be such steps; else `reached` hears nothing before the first of them.
+        """
+        if self.reached is not None and is_certain:
+            self.reached(name, 0, total, "")
         bar = self._bars.add_task(name, total=total, note="") if self._bars is not None else None
         try:
             yield StageProgress(progress=self, bars=self._bars, bar=bar, name=name, total=total)
@@ -91,3 +103,5 @@ class StageProgress:
             elif self.total >= 20 and done >= self._next_line * self.total and done < self.total:
                 self._next_line = done / self.total + 0.1
                 self.progress.say(f"{self.name:<16} {done:,} of {self.total:,}  {note}")
+        if self.progress.reached is not None:
+            self.progress.reached(self.name, done, self.total, note)

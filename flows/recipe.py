@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flows.filter_settings import with_preset
+from flows.resources import ResourceParameters
 from flows.settings import (
     SettingsError,
     apply_override,
@@ -21,11 +22,12 @@ from flows.settings import (
     read_settings_file,
     refuse_unknown,
 )
+from flows.tracking.tracker import TrackerName
 from model.evaluation.parameters import EvaluationParameters
 from model.export.parameters import ExportParameters
 from model.parameters import TrainingParameters
 from pipeline_lib.corpus.parameters import CorpusParameters
-from pipeline_lib.crawl.crawls import INDEX_SERVER
+from pipeline_lib.crawl.crawls import INDEX_SERVER, LATEST
 from pipeline_lib.crawl.documentation import DocumentationParameters
 from pipeline_lib.crawl.fetching import FetchParameters
 from pipeline_lib.crawl.index_query import DATA_SERVER, CrawlSelection, IndexQuery, check_file_choice
@@ -48,8 +50,12 @@ Goal = Literal["corpus", "tokens", "model"]
 # What decides neither which documents of a run's sources it keeps, nor what their text becomes.
 _NO_RULES = {
     *("name", "description", "goal", "source", "fetch", "dedup_index", "corpus", "report"),
-    *("tokenizer", "tokens", "training", "evaluation", "export"),
+    *("tokenizer", "tokens", "training", "evaluation", "export", "tracking", "resources"),
 }
+_PLACES = {"crawl", "base_url", "index_server"}  # of a source: which crawl, and where it is
+_INDEX_DIGITS = 8
+# What shapes nothing that a run makes.
+_MANNERS = {"name", "description", "tracking", "resources"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +66,8 @@ class SourceParameters:
         kind: `commoncrawl`: a crawl of Common Crawl, whole files of it or records that its index names; `warc`: WARC or
             WET files by path, glob or URL; `documentation`: the documentation of installed packages, rendered to WARC
             files first; `texts`: no pages, the `texts` alone.
-        crawl: for `commoncrawl`: an id such as CC-MAIN-2026-43, or `latest`, which is looked up when the run begins.
+        crawl: for `commoncrawl`: an id such as CC-MAIN-2026-43, or `latest`, which is looked up when the run begins:
+            the newest, if it is not built yet.
         content: for `commoncrawl`: `warc`, pages as they were fetched, or `wet`, their text as Common Crawl extracted
             it: a sixth of the bytes, and no structure.
         paths: for `warc`: files, folders, globs or fsspec URLs of WARC files, or lists of them (`warc.paths.gz`).
@@ -141,10 +148,15 @@ class SourceParameters:
 
 
 class Recipe(BaseModel):
-    """Everything that shapes what a run makes; how it is run (workers, runner, store) is not part of it.
+    """Everything that shapes what a run makes; how it is run (workers, runner, store) is not part of it, except for
+    what its work may take of a machine (`resources`).
 
     `dedup_index`: an index of the store, such as `weekly`: what the earlier runs with this index kept is removed from
-    this one, too, and what it keeps, later runs leave out; null: a run knows of no other.
+    this one, too, and what it keeps, later runs leave out; null: a run knows of no other. A recipe for whatever crawl
+    is the latest that does not say gets an index of its own, so that each crawl adds what is new (`load_recipe`).
+
+    `tracking`: where metrics go beside the run's record: tensorboard (event files in the run's folder), mlflow (a
+    SQLite file beside the runs, or MLFLOW_TRACKING_URI), wandb (offline, or WANDB_MODE); [] for nowhere.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -169,6 +181,8 @@ class Recipe(BaseModel):
     evaluation: EvaluationParameters = EvaluationParameters()
     export: ExportParameters = ExportParameters()
     report: ReportParameters = ReportParameters()
+    tracking: tuple[TrackerName, ...] = ("tensorboard",)
+    resources: ResourceParameters = ResourceParameters()
 
     @model_validator(mode="after")
     def _check_quality_signal(self) -> Self:
@@ -182,9 +196,28 @@ class Recipe(BaseModel):
             )
         return self
 
+    @property
+    def is_for_latest(self) -> bool:
+        """Whether the newest crawl is meant, whichever that is when a run begins."""
+        return (self.source.crawl or "").lower() == LATEST
+
+    def with_crawl(self, crawl: str) -> Self:
+        """The same recipe for another crawl."""
+        return self.model_copy(update={"source": replace(self.source, crawl=crawl)})
+
+    def own_index(self) -> str:
+        """The index of a series of runs of this recipe, each of another crawl: its name and what it takes of a crawl.
+
+        Where the crawl lies is not part of it. A recipe of the same name that takes other files or other records has
+        another index: a trial on four files takes nothing from the corpus of all.
+        """
+        taken = shaping_parameters(self.source)
+        choice = {name: value for name, value in taken.items() if name not in _PLACES}
+        return f"{self.name}-{value_digest(choice)[:_INDEX_DIGITS]}"
+
     def digest(self) -> str:
         """SHA-256 of all that shapes the run: the recipe without its name and description, and without manners."""
-        return self._digest_without({"name", "description"})
+        return self._digest_without(_MANNERS)
 
     def rules_digest(self) -> str:
         """SHA-256 of what decides which documents of its sources a run keeps, and with which text."""
@@ -213,6 +246,9 @@ def builtin_recipes() -> dict[str, str]:
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """A built-in recipe by name, or a YAML file by path, with `key.sub=value` overrides.
 
+    A recipe with `crawl: latest` that says nothing of `dedup_index` has its own (`Recipe.own_index`); one that says
+    `dedup_index: null` has none.
+
     Raises:
         SettingsError: no such recipe, not YAML, an unknown key (the nearest known one is named), or a wrong value.
     """
@@ -225,9 +261,12 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         content["filters"] = with_preset(content["filters"], place)
     list_single_values(content, Recipe)
     try:
-        return Recipe.model_validate(content)
+        recipe = Recipe.model_validate(content)
     except ValidationError as error:
         raise SettingsError(f"{place}: {explain(error)}") from error
+    if recipe.is_for_latest and "dedup_index" not in recipe.model_fields_set:
+        recipe = recipe.model_copy(update={"dedup_index": recipe.own_index()})
+    return recipe
 
 
 def _read(name: str) -> tuple[dict[str, Any], str]:

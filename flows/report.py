@@ -21,7 +21,6 @@ def write_report(session: Session, recipe: Recipe, stages: Stages) -> None:
         "corpus_digest": run.corpus_digest,
         "environment": run.environment,
         "created_at": run.created_at,
-        "ui_url": None,
         "earlier": [{"entry": each.entry, "run_id": each.run_id} for each in run.earlier],
     }
     published = run_stage(

@@ -5,17 +5,23 @@ pages to a report needs the second one. Nothing here imports Prefect: the settin
 before anything does.
 """
 
+import fcntl
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import psutil
+
+from flows.verb_options import DEFAULT_STORE
+from storage.store import Store
 
 _START_SECONDS = 180  # a first start took 27 s on a busy 2-core machine
 _HOST = "127.0.0.1"
@@ -30,6 +36,11 @@ _SETTINGS = {
     # progress and errors are on the terminal already, without tracebacks; Prefect's log is in its UI
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_CLI_PROMPT": "false",
+    # on disk, so that a server that is started again knows who holds a limit: else nobody would ever give it back
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    # a server that goes away: three attempts, within seconds, and not a line for each event that does not arrive
+    "PREFECT_CLIENT_MAX_RETRIES": "2",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
 }
 
 
@@ -56,6 +67,16 @@ class Server:
             return False
 
 
+def prefect_home(store: Store) -> Path:
+    """Where a store's server keeps its database: beside the runs on a local store, else in the working folder."""
+    return (Path(store.root) if store.is_local else Path(DEFAULT_STORE).absolute()) / "prefect"
+
+
+def pages_folder(store: Store) -> Path | None:
+    """The folder of a store's report pages; None where the store is not on this machine."""
+    return Path(store.root) / "runs" if store.is_local else None
+
+
 def start_server(home: Path, pages: Path | None) -> Server:
     """The server of a store: the one that runs, else a new one; its address goes into the environment.
 
@@ -66,6 +87,11 @@ def start_server(home: Path, pages: Path | None) -> Server:
     Raises:
         ServerFailed: it does not answer.
     """
+    with _one_at_a_time(home):
+        return _start_server(home, pages)
+
+
+def _start_server(home: Path, pages: Path | None) -> Server:
     pages_url = None if pages is None else _serve_pages(home, pages)
     foreign = os.environ.get(_API_VARIABLE)
     running = running_server(home)
@@ -78,6 +104,32 @@ def start_server(home: Path, pages: Path | None) -> Server:
     server = running or _launch(home)
     os.environ.update(_environment(home, server.api_url))
     return replace(server, pages_url=pages_url)
+
+
+def revive_server(server: Server) -> bool:
+    """Start an embedded server again whose process is gone; True where that was needed.
+
+    Raises:
+        ServerFailed: it did not come up, or not at the address that everybody knows.
+    """
+    if server.home is None or _server_process(server.home) is not None:
+        return False
+    again = _launch(server.home)
+    if again.api_url != server.api_url:
+        raise ServerFailed(
+            f"the Prefect server is gone, and its address {server.api_url} is taken by another program; it runs at "
+            f"{again.api_url} now: start again what used it"
+        )
+    return True
+
+
+@contextmanager
+def _one_at_a_time(home: Path) -> Iterator[None]:
+    """Of two runs that begin together on this machine one starts the servers, and the other finds them."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "starting.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # goes with the process, however that ends
+        yield
 
 
 def running_server(home: Path) -> Server | None:

@@ -1,25 +1,47 @@
 """What the stages of one run share: the store, the run's record, where parts are worked on, the terminal."""
 
+import contextlib
+import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import psutil
 
+from flows.flow_run_names import name_with_corpus, tags_at_first, tags_at_last
 from flows.progress import RunProgress
 from flows.recipe import Recipe
 from flows.runners import Runner, RunnerName, default_workers
+from flows.tracking.opening import check_trackers
+from flows.tracking.tracking import Tracking
+from flows.verb_options import DEFAULT_STORE
 from storage.environment import describe_environment
-from storage.manifests import PublishedStage
+from storage.leases import Holder, Lease, Leases
+from storage.manifests import Manifest, PublishedStage, StageAddress
 from storage.removal_mark import wait_for_removal
-from storage.runs import Run, RunStatus, StageOutcome, list_runs, new_run_id, save_run, this_host
+from storage.runs import (
+    Run,
+    RunStatus,
+    StageOutcome,
+    UnknownRun,
+    begin_run,
+    list_runs,
+    load_run,
+    new_run_id,
+    run_path,
+    save_run,
+    this_host,
+)
 from storage.store import Store
 
 if TYPE_CHECKING:
+    from flows.showing import Showing
     from flows.stage import Stage
 
 # Recorded with each run, whether or not they shape an output.
@@ -40,6 +62,9 @@ _LIBRARIES = (
 )
 
 
+BegunBy = Literal["run", "schedule", "backfill", "plan"]
+
+
 class Stopped(RuntimeError):
     """The run is ending: an earlier part failed, or somebody pressed Ctrl-C."""
 
@@ -51,7 +76,9 @@ class RunSettings:
     store_url: str
     runner: RunnerName = "processes"
     workers: int = field(default_factory=default_workers)
+    address: str | None = None  # of a Dask scheduler or Ray cluster that runs already
     pages_url: str | None = None  # where the report page can be read in a browser
+    begun_by: BegunBy = "run"
 
 
 class StageChecker(Protocol):
@@ -76,20 +103,60 @@ class Session:
     run: Run
     runner: Runner
     progress: RunProgress
+    showing: "Showing"
+    tracking: Tracking
     pages_url: str | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     futures: dict[str, Any] = field(default_factory=dict)  # stage name -> Prefect future of its publishing
     num_tasks: int = 0  # task runs that Prefect was given
+    warned: set[str] = field(default_factory=set)  # stages of which the terminal has shown a warning of a worker
     checker: StageChecker | None = None
+    leases: Leases = field(init=False)
+    _own_lease: Lease | None = field(default=None, init=False)
 
-    def record(self, outcome: StageOutcome) -> None:
+    def __post_init__(self) -> None:
+        self.leases = Leases(store=self.store, run=self.run.run_id)
+
+    def record(self, outcome: StageOutcome, manifest: Manifest) -> None:
         """Add a stage's outcome to the run's record, in the store at once."""
         self.run.stages.append(outcome)
         save_run(self.store, self.run)
+        self.tracking.stage(outcome, manifest, len(self.run.stages))
+
+    def corpus_is(self, digest: str) -> None:
+        """Remember the digest of the run's corpus, and call its flow run by it."""
+        self.run.corpus_digest = digest
+        self.showing.flow_run(name=name_with_corpus(self.run))
+        self.tracking.note(corpus_digest=digest)
 
     def note(self, name: str, stage: PublishedStage, path: str = "") -> None:
         """Remember where a result of the run is, relative to the store."""
         self.run.paths[name] = f"{stage.manifest.address.folder}/{path}".rstrip("/")
+
+    def say(self, message: str) -> None:
+        """Tell the person at the terminal, and the run's log on Prefect's pages where this is a flow."""
+        self.progress.say(message)
+        _log(logging.INFO, message)
+
+    def warn(self, message: str) -> None:
+        """Likewise, as a warning."""
+        self.progress.say(f"warning: {message}")
+        _log(logging.WARNING, message)
+
+    def use(self, *stages: StageAddress) -> None:
+        """Tell other runs, before anything is read, that this one reads these stages: they leave them as they are."""
+        if self._own_lease is None:
+            taken = self.leases.acquire(_run_lease(self.run.run_id))
+            assert isinstance(taken, Lease), f"run {self.run.run_id} is held by {taken}"
+            self._own_lease = taken
+        used = dict.fromkeys([*self._own_lease.uses, *(address.folder for address in stages)])
+        if len(used) > len(self._own_lease.uses):
+            self.leases.tell(self._own_lease, used)
+
+    def other_users(self, address: StageAddress) -> list[Holder]:
+        """Runs that are alive and make or read a stage now, besides this one."""
+        living = self.leases.living(_run_lease(""))
+        return [holder for holder in living.values() if address.folder in holder.uses]
 
     def stop(self) -> None:
         """Begin nothing more, and end the workers."""
@@ -102,12 +169,20 @@ class Session:
 
 
 @contextmanager
-def open_session(recipe: Recipe, settings: RunSettings, flow_run_id: str | None) -> Iterator[Session]:
-    """Begin a run's record, and end it as completed, failed or interrupted, with the reason."""
+def open_session(
+    recipe: Recipe, settings: RunSettings, flow_run_id: str | None, tags: Sequence[str] = ()
+) -> Iterator[Session]:
+    """Begin a run's record, and end it as completed, failed or interrupted, with the reason.
+
+    Args:
+        tags: that the flow run has already.
+    """
+    from flows.showing import Showing  # here, not above: it imports Prefect, whose settings must stand before
+
     store = Store(settings.store_url)
     now = datetime.now(UTC)
     run = Run(
-        run_id=new_run_id(recipe.name, now),
+        run_id=_free_run_id(store, recipe.name, now),
         recipe_name=recipe.name,
         recipe=recipe.model_dump(mode="json"),
         recipe_digest=recipe.digest(),
@@ -116,42 +191,136 @@ def open_session(recipe: Recipe, settings: RunSettings, flow_run_id: str | None)
         pid=os.getpid(),
         flow_run_id=flow_run_id,
         environment=describe_environment(_LIBRARIES),
-        settings={"runner": settings.runner, "workers": settings.workers},
+        settings={
+            "runner": settings.runner,
+            "workers": settings.workers,
+            "address": settings.address,
+            "begun_by": settings.begun_by,
+        },
     )
-    save_run(store, run)
+    check_trackers(recipe.tracking)
+    begin_run(store, run)
+    progress = RunProgress()
+
+    def warn(message: str) -> None:
+        progress.say(f"warning: {message}")
+
+    showing = Showing(flow_run_id, warn)
+    training = recipe.training
+    tracking = Tracking(
+        recipe.tracking,
+        store,
+        run,
+        rates={"vectors": training.vector_learning_rate / training.matrix_learning_rate},
+        home=Path(DEFAULT_STORE).absolute(),
+        warn=warn,
+    )
+    if "tensorboard" in recipe.tracking:
+        run.paths["tensorboard"] = f"runs/{run.run_id}/tensorboard"
     session = Session(
         store=store,
         run=run,
-        runner=Runner(name=settings.runner, workers=settings.workers),
-        progress=RunProgress(),
+        runner=Runner(
+            name=settings.runner,
+            workers=settings.workers,
+            address=settings.address,
+            worker_memory_bytes=recipe.resources.worker_memory_bytes,
+        ),
+        progress=progress,
+        showing=showing,
+        tracking=tracking,
         pages_url=settings.pages_url,
     )
+    progress.reached = showing.progress
+    tags = tags_at_first(recipe, run, store.url, tags)
+    showing.flow_run(tags=tags)
     status: RunStatus = "failed"
-    try:
-        with session.progress:
-            wait_for_removal(store, session.progress.say)  # after the record is written: see there
-            yield session
-        status = "completed"
-    except Exception as error:
-        run.error = f"{type(error).__name__}: {error}"
-        raise
-    except BaseException:  # Ctrl-C, or the end signal, for which Prefect has an exception of its own
-        status, run.error = "interrupted", "stopped by hand; run again to continue"
-        session.stop()
-        raise
-    finally:
-        run.status = status
-        run.finished_at = datetime.now(UTC).isoformat(timespec="seconds")
-        save_run(store, run)
-        session.runner.close()
+    began = time.monotonic()
+    elsewhere = _beats_elsewhere(session)
+    with session.leases:
+        try:
+            session.use()
+            session.runner.start(store.url, marker=run_path(run.run_id))
+            with session.progress:
+                wait_for_removal(store, session.progress.say)  # after the record is written: see there
+                yield session
+            status = "completed"
+        except Exception as error:
+            run.error = f"{type(error).__name__}: {error}"
+            raise
+        except BaseException:  # Ctrl-C, or the end signal, for which Prefect has an exception of its own
+            status, run.error = "interrupted", "stopped by hand; run again to continue"
+            session.stop()
+            raise
+        finally:
+            run.status = status
+            run.finished_at = datetime.now(UTC).isoformat(timespec="seconds")
+            save_run(store, run)
+            session.runner.close()
+            _close_silent_runs(session, elsewhere, time.monotonic() - began)
+            showing.flow_run(tags=[*tags, *tags_at_last(run)])
+            tracking.close(run)
+            showing.close()
 
 
 def close_dead_runs(store: Store) -> list[Run]:
-    """Mark runs of this machine whose process is gone as interrupted; returns them."""
+    """Mark runs of this machine whose process is gone as interrupted; returns them. What they held is free at once."""
+    leases = Leases(store=store, run="")
+    leases.remove_dead()
+    held = leases.standing(_run_lease(""))
     dead = []
     for run in list_runs(store):
-        if run.status == "running" and run.host == this_host() and not psutil.pid_exists(run.pid):
-            run.status, run.error = "interrupted", "its process ended without a word; run again to continue"
-            save_run(store, run)
+        if run.status != "running" or run.host != this_host():
+            continue
+        if _run_lease(run.run_id) in held or psutil.pid_exists(run.pid):
+            continue
+        run = load_run(store, run.run_id)  # it may have ended well while we looked
+        if run.status == "running":
+            _interrupt(store, run)
             dead.append(run)
     return dead
+
+
+def _beats_elsewhere(session: Session) -> Mapping[str, Holder]:
+    """The run leases that other machines hold, as they are now: to see at the end of this run which stood still."""
+    held = session.leases.standing(_run_lease(""))
+    return {name: holder for name, holder in held.items() if not holder.process.is_here()}
+
+
+def _close_silent_runs(session: Session, before: Mapping[str, Holder], seconds: float) -> None:
+    """Mark runs of other machines as interrupted that have not moved for as long as this run took."""
+    now = session.leases.standing(_run_lease("")) if before else {}
+    for name, holder in before.items():
+        if now.get(name) != holder or seconds < 2 * holder.seconds:
+            continue
+        with contextlib.suppress(UnknownRun):
+            run = load_run(session.store, holder.run)
+            if run.status == "running" and _run_lease(run.run_id) == name:
+                _interrupt(session.store, run)
+        session.leases.forget(name)
+
+
+def _interrupt(store: Store, run: Run) -> None:
+    run.status, run.error = "interrupted", "its process ended without a word; run again to continue"
+    save_run(store, run)
+
+
+def _log(level: int, message: str) -> None:
+    # here, not above: this module is imported before the address of Prefect's server stands in the environment
+    from prefect import get_run_logger
+    from prefect.exceptions import MissingContextError
+
+    with contextlib.suppress(MissingContextError):
+        get_run_logger().log(level, message)
+
+
+def _run_lease(run_id: str) -> str:
+    return f"run-{run_id}"
+
+
+def _free_run_id(store: Store, recipe_name: str, now: datetime) -> str:
+    """An id that no other run has, also where two begin in the same second."""
+    while True:
+        run_id = new_run_id(recipe_name, now)
+        if store.create_bytes(run_path(run_id), b"{}"):
+            return run_id

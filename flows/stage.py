@@ -7,54 +7,38 @@ is named and made again.
 A stage may lose something to the world outside: a file that no server gave within its budget. A part says so by rows in
 a table `lost`. It is published, so that the run goes on; the next run makes that part again, and what the stages after
 it are made of counts as another input as long as something else is lost.
+
+Several runs may work on a store at once. They share the parts of a stage by leases, and whoever publishes first has
+made it (see `storage.manifests`); what one reads, no other takes away (see `flows.reuse`).
 """
 
-import errno
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.futures import PrefectFuture, as_completed
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
 from prefect.states import Completed
-from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
 from flows.code_digest import code_digest
-from flows.part_job import PartJob, make_part
-from flows.runners import WorkerDied
+from flows.part_job import PartJob, keep_input
+from flows.part_tasks import PartWork, work_on_parts
+from flows.reuse import LOST_TABLE, Standing, standing_of
 from flows.session import Session, Stopped
 from storage.accounts import UnbalancedAccount, add_accounts
 from storage.digests import value_digest
 from storage.environment import describe_environment, library_versions
-from storage.manifests import (
-    Manifest,
-    Part,
-    PartRecord,
-    PartResult,
-    PublishedStage,
-    StageAddress,
-    damage,
-    manifest_path,
-    part_record_path,
-    publish_manifest,
-    read_manifest,
-    read_part_record,
-)
+from storage.manifests import Manifest, Part, PartRecord, PartResult, PublishedStage, StageAddress, publish_manifest
 from storage.parameters import shaping_parameters
 from storage.runs import StageOutcome
 from storage.store import Store
-from storage.tables import DamagedFile
-from storage.wrong_request import WrongRequest
-
-LOST_TABLE = "lost"
 
 _KEY_DIGITS = 24  # 96 bits of the key's SHA-256
-_RETRIES = 2
-_RETRY_SECONDS = [2.0, 10.0]
 
 
 class StageFailed(RuntimeError):
@@ -100,21 +84,22 @@ def run_stage(session: Session, stage: Stage) -> PublishedStage:
     upstream = [session.futures[name] for name in stage.inputs if name in session.futures]
     session.check_stopping()
 
-    published, damaged = _published_parts(session, stage, address)
-    reused = published is not None
-    if published is None:
-        session.store.remove_unfinished(address.folder)
-        records, upstream = _work_on_parts(session, stage, address, upstream)
-        manifest = _with_parts(manifest, records, stage)
+    session.use(*(published.manifest.address for published in stage.inputs.values()))
+    standing = standing_of(session, address)
+    reused = standing.manifest is not None
+    num_from_others = 0
+    if standing.manifest is not None:
+        manifest = standing.manifest
     else:
-        manifest = published
-    future = publish_stage.with_options(task_run_name=stage.name, tags=[stage.name]).submit(
-        quote((session.store, manifest, reused)), wait_for=upstream, return_state=False
+        session.store.remove_unfinished(address.folder)
+        records, upstream, num_from_others = _work_on_parts(session, stage, address, standing, upstream)
+        manifest = _with_parts(manifest, records, stage)
+    future = publish_stage.with_options(task_run_name=stage.name).submit(
+        quote((session.store, manifest, standing)), wait_for=upstream, return_state=False
     )
     session.num_tasks += 1
-    future.result()
-    if damaged and not reused:
-        _compare_rebuilt(session, damaged, manifest)
+    manifest = cast(Manifest, future.result())  # what a State returned by a task holds, is its result
+    _compare_rebuilt(session, standing.damaged, manifest)
 
     seconds = time.monotonic() - began
     session.futures[stage.name] = future
@@ -126,10 +111,13 @@ def run_stage(session: Session, stage: Stage) -> PublishedStage:
             reused=reused,
             seconds=round(seconds, 3),
             metrics=manifest.metrics,
-        )
+        ),
+        manifest,
     )
-    fetched = "" if reused else _fetched(sum(map(_bytes_fetched, manifest.parts)), seconds)
-    session.progress.finished(stage.name, manifest.account, seconds, reused, fetched)
+    notes = [] if reused else [_fetched(sum(map(_bytes_fetched, manifest.parts)), seconds)]
+    if num_from_others:
+        notes.append(f"{num_from_others:,} parts made by another run meanwhile")
+    session.progress.finished(stage.name, manifest.account, seconds, reused, ", ".join(filter(None, notes)))
     return PublishedStage(store=session.store, manifest=manifest)
 
 
@@ -160,52 +148,13 @@ def stage_key(
 
 
 @task(name="publish", cache_policy=NO_CACHE, persist_result=False)
-def publish_stage(work: tuple[Store, Manifest, bool]) -> "State[None]":
+def publish_stage(work: tuple[Store, Manifest, Standing]) -> "State[Manifest]":
     """Publish a stage's manifest, the commit of all its parts; or show that it was there already."""
-    store, manifest, reused = work
-    if reused:
-        return Completed(name="Cached", message=f"manifest of {manifest.address.folder} verified")
-    publish_manifest(store, manifest)
-    return Completed(message=f"{manifest.address.folder}: {len(manifest.parts)} parts")
-
-
-def _worth_retrying(task: Task[..., Any], task_run: TaskRun, state: "State[Any]") -> bool:
-    """Disks and killed workers may do better next time; a wrong input or a full disk will not, nor will a network,
-    which was given its time already."""
-    error = state.result(raise_on_failure=False)
-    if isinstance(error, FileNotFoundError | WrongRequest):
-        return False
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return False
-    return isinstance(error, OSError | WorkerDied | TimeoutError)
-
-
-@task(
-    name="work",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=_RETRIES,
-    retry_delay_seconds=_RETRY_SECONDS,
-    retry_condition_fn=_worth_retrying,
-)
-def work_on_part(work: tuple[Session, Stage, PartJob]) -> "State[PartRecord]":
-    """Make one part, unless an earlier run left it whole."""
-    session, stage, job = work
-    session.check_stopping()
-    store = session.store
-    found = read_part_record(store, job.address, job.part.name)
-    if found is not None:
-        wrong = damage(store, job.address, found)
-        if wrong is None and not _has_losses(found):
-            return Completed(name="Cached", message="part verified", data=found)
-        if wrong is not None:
-            _warn(session, f"{stage.name}: {job.part.name} is damaged ({wrong}); making it again")
-        store.remove(part_record_path(job.address, job.part.name))
-        for file in found.files:
-            if file.table == LOST_TABLE:  # perhaps nothing is lost this time, and nobody writes over it
-                store.remove(f"{job.address.folder}/{file.path}")
-    record = session.runner.call(make_part, job, in_process=stage.in_process)
-    return Completed(message=f"{record.account.documents_out:,} {record.account.unit_out}", data=record)
+    store, manifest, standing = work
+    if standing.manifest is not None:
+        return Completed(name="Cached", message=f"manifest of {manifest.address.folder} verified", data=manifest)
+    published = publish_manifest(store, manifest, anew=standing.is_committed)
+    return Completed(message=f"{manifest.address.folder}: {len(manifest.parts)} parts", data=published)
 
 
 def unfinished_manifest(stage: Stage) -> Manifest:
@@ -239,39 +188,6 @@ def unfinished_manifest(stage: Stage) -> Manifest:
     )
 
 
-def _published_parts(
-    session: Session, stage: Stage, address: StageAddress
-) -> tuple[Manifest | None, Mapping[str, PartRecord]]:
-    """The committed manifest if all its files are whole; else None and the records of the damaged parts."""
-    store = session.store
-    try:
-        manifest = read_manifest(store, address)
-    except DamagedFile as error:
-        _warn(session, f"{stage.name}: its manifest is damaged ({error}); parts are checked one by one")
-        store.remove(manifest_path(address))
-        return None, {}
-    if manifest is None:
-        return None, {}
-    damaged = {}
-    for part in manifest.parts:
-        wrong = damage(store, address, part)
-        if wrong is not None:
-            damaged[part.name] = part
-            _warn(session, f"{stage.name}: {part.name} is damaged: {wrong}; it is made again")
-    if damaged:
-        # the manifest goes first: from here on readers see an unfinished stage, not a damaged one
-        store.remove(manifest_path(address))
-        for name in damaged:
-            store.remove(part_record_path(address, name))
-        return None, damaged
-    lossy = [part.name for part in manifest.parts if _has_losses(part)]
-    if lossy:
-        _warn(session, f"{stage.name}: trying again what was lost in {', '.join(lossy[:5])}{', …' * (len(lossy) > 5)}")
-        store.remove(manifest_path(address))
-        return None, {}
-    return manifest, {}
-
-
 def _bytes_fetched(part: PartRecord) -> int:
     num_bytes: int = part.metrics.get("bytes_fetched", 0)
     return num_bytes
@@ -282,50 +198,62 @@ def _fetched(num_bytes: int, seconds: float) -> str:
     return f"{num_bytes / 1e6:,.1f} MB fetched, {num_bytes / 1e6 / max(seconds, 1e-3):,.1f} MB/s" if num_bytes else ""
 
 
-def _has_losses(part: PartRecord) -> bool:
-    return any(record.table == LOST_TABLE for record in part.files)
-
-
 def _work_on_parts(
-    session: Session, stage: Stage, address: StageAddress, upstream: Sequence[PrefectFuture[Any]]
-) -> tuple[list[PartRecord], list[PrefectFuture[Any]]]:
-    """The records of all parts in order, and the futures that made them."""
+    session: Session,
+    stage: Stage,
+    address: StageAddress,
+    standing: Standing,
+    upstream: Sequence[PrefectFuture[Any]],
+) -> tuple[list[PartRecord], list[PrefectFuture[Any]], int]:
+    """The records of all parts in order, the futures that made them, and how many parts other runs made meanwhile."""
     inputs = {name: published.manifest.address for name, published in stage.inputs.items()}
-    futures: dict[PrefectFuture[Any], str] = {}
-    for part in stage.parts:
-        job = PartJob(
+    versions = {name: published.manifest.version_digest for name, published in stage.inputs.items()}
+    for published in stage.inputs.values():
+        keep_input(published)
+
+    def job_of(part: Part) -> PartJob:
+        return PartJob(
             store_url=session.store.url,
             address=address,
             part=part,
             inputs=inputs,
+            versions=versions,
             parameters=stage.parameters,
             work=stage.work,
         )
-        named = work_on_part.with_options(task_run_name=f"{stage.name}/{part.name}", tags=[stage.name])
-        futures[named.submit(quote((session, stage, job)), wait_for=upstream, return_state=False)] = part.name
-        session.num_tasks += 1
-    records: dict[str, PartRecord] = {}
-    failures: dict[str, BaseException] = {}
+
+    missing = [part for part in stage.parts if part.name not in standing.whole]
     began = time.monotonic()
     num_bytes = 0
-    with session.progress.stage(stage.name, len(futures)) as progress:
-        for future in as_completed(list(futures)):
-            outcome = future.result(raise_on_failure=False)
-            if isinstance(outcome, PartRecord):
-                records[futures[future]] = outcome
-                num_bytes += _bytes_fetched(outcome)
-            else:
-                failures[futures[future]] = outcome
-                session.stopping.set()
-            progress.advance(_fetched(num_bytes, time.monotonic() - began))
+    lock = threading.Lock()
+    with session.progress.stage(stage.name, len(stage.parts)) as progress:
+
+        def advance(record: PartRecord) -> None:
+            nonlocal num_bytes
+            with lock:
+                num_bytes += _bytes_fetched(record)
+                progress.advance(_fetched(num_bytes, time.monotonic() - began))
+
+        work = PartWork(
+            session=session,
+            stage=stage.name,
+            address=address,
+            standing=standing,
+            job_of=job_of,
+            in_process=stage.in_process,
+            advance=advance,
+        )
+        progress.reach(len(stage.parts) - len(missing))
+        futures, failures = work_on_parts(work, missing, upstream)
+    records = {**standing.whole, **work.records}
     real = {name: error for name, error in failures.items() if not isinstance(error, Stopped)}
     if failures:
         name, error = min((real or failures).items())
         raise StageFailed(
             f"stage {stage.name}, {name}: {type(error).__name__}: {error}\n"
-            f"{len(records)} of {len(futures)} parts are published and stay; the next run continues from there."
+            f"{len(records)} of {len(stage.parts)} parts are published and stay; the next run continues from there."
         ) from error
-    return [records[part.name] for part in stage.parts], list(futures)
+    return [records[part.name] for part in stage.parts], futures or list(upstream), len(work.from_others)
 
 
 def _with_parts(manifest: Manifest, parts: Sequence[PartRecord], stage: Stage) -> Manifest:
@@ -351,10 +279,9 @@ def _with_parts(manifest: Manifest, parts: Sequence[PartRecord], stage: Stage) -
 def _compare_rebuilt(session: Session, damaged: Mapping[str, PartRecord], manifest: Manifest) -> None:
     for part in manifest.parts:
         before = damaged.get(part.name)
-        if before is not None and [f.content for f in before.files] != [f.content for f in part.files]:
-            _warn(session, f"{manifest.stage}: {part.name} was made again with other content than was published before")
+        if before is not None and _contents(before) != _contents(part):
+            session.warn(f"{manifest.stage}: {part.name} was made again with other content than was published before")
 
 
-def _warn(session: Session, message: str) -> None:
-    session.progress.say(f"warning: {message}")
-    get_run_logger().warning(message)
+def _contents(part: PartRecord) -> list[tuple[str, str]]:
+    return [(file.path, "" if file.varies else file.content) for file in part.files]

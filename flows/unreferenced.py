@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import psutil
@@ -26,7 +26,7 @@ from storage.references import reachable
 from storage.removal_mark import RemovalMark
 from storage.runs import Run, UnknownRun, load_run, run_path, this_host
 from storage.scratch import is_scratch, owner_is_gone
-from storage.store import Store, StoredFile, is_unfinished, writer_is_gone
+from storage.store import Store, StoredFile, is_abandoned, is_unfinished
 from storage.tables import DamagedFile
 from storage.wrong_request import WrongRequest
 
@@ -168,7 +168,7 @@ def find_unreferenced(
         else:
             why = "no run and no index refers to it" if is_finished else f"not finished for {unfinished_days:g} days"
             garbage.append(_sum("stage" if is_finished else "unfinished stage", address.folder, files, why))
-    garbage += _left_by_the_dead(store, garbage, now, may_be_of_others=any(run.host != this_host() for run in live))
+    garbage += _left_by_the_dead(store, garbage, now)
     return Removal(garbage=garbage, notes=notes)
 
 
@@ -294,14 +294,8 @@ def _run_garbage(store: Store, run: Run) -> Garbage:
     return _sum("run", folder, store.files(folder), f"{run.status}, begun {run.created_at}")
 
 
-def _left_by_the_dead(
-    store: Store, garbage: Sequence[Garbage], now: datetime, *, may_be_of_others: bool
-) -> Iterator[Garbage]:
-    """Unfinished files and scratch folders of processes that ended without a word; local stores alone have them.
-
-    Args:
-        may_be_of_others: another machine writes to the store now: only what is a day old is known to be of the dead.
-    """
+def _left_by_the_dead(store: Store, garbage: Sequence[Garbage], now: datetime) -> Iterator[Garbage]:
+    """Unfinished files and scratch folders of processes that ended without a word; local stores alone have them."""
     if not store.is_local:
         return
     removed = [f"{each.path}/" for each in garbage]
@@ -311,8 +305,7 @@ def _left_by_the_dead(
             name = PurePosixPath(file.path).name
             if not is_unfinished(name) or any(file.path.startswith(each) for each in removed):
                 continue
-            is_old = (file.modified or 0.0) < a_day_ago
-            if writer_is_gone(name) and (is_old or not may_be_of_others):
+            if is_abandoned(Path(store.full_path(file.path))):
                 yield _sum("unfinished file", file.path, [file], "its writer died")
     for name in store.names(""):
         files = store.files(name) if is_scratch(name) else []

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from storage.store import Store, StoreError
+
 DEFAULT_STORE = ".gristmill"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -20,6 +22,7 @@ store_option = click.option(
     show_envvar=True,
     help="Folder or fsspec URL that holds stages and runs.",
 )
+run_argument = click.argument("run", metavar="[RUN]", default="latest")
 out_option = click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder to write; must be new or empty."
 )
@@ -30,6 +33,26 @@ id_field_option = click.option(
     "--id-field", metavar="NAME", help="Column of the ids.  [default: id or doc_id, else made]"
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+
+runner_option = click.option(
+    "--runner",
+    type=click.Choice(["processes", "threads", "dask", "ray"]),
+    default="processes",
+    show_default=True,
+    help="Where parts are worked on; dask and ray start a cluster on this machine. The result is the same.",
+)
+dask_address_option = click.option(
+    "--dask-address",
+    metavar="ADDRESS",
+    help="A Dask scheduler to use with --runner dask, such as tcp://host:8786. Trust it: it and the run make each "
+    "other execute code.",
+)
+ray_address_option = click.option(
+    "--ray-address",
+    metavar="ADDRESS",
+    help="A Ray cluster to use with --runner ray: host:6379 on one of its machines, or ray://host:10001. Trust it "
+    "likewise.",
+)
 
 
 def set_option(what: str) -> Callable[[Command], Command]:
@@ -48,3 +71,15 @@ def workers_option(what: str) -> Callable[[Command], Command]:
         show_envvar=True,
         help=f"{what}.  [default: the cores this process may use]",
     )
+
+
+def open_store(url: str) -> Store:
+    """The store that `store_option` names.
+
+    Raises:
+        StoreError: no file system is known for it, or it cannot be opened.
+    """
+    try:
+        return Store(url)
+    except (ValueError, ImportError, OSError) as error:
+        raise StoreError(f"store {url}: {error}") from error

@@ -26,7 +26,9 @@ from flows.recipe import Recipe
 from flows.recorded_changes import Change, changed_environment, changed_manifest
 from flows.runners import Runner, RunnerName
 from flows.session import Session, Stopped
+from flows.showing import Showing
 from flows.stage import Stage, unfinished_manifest
+from flows.tracking.tracking import Tracking
 from pipeline_lib.corpus.stage import corpus_digest
 from pipeline_lib.dedup.earlier_runs import stage_of_input
 from pipeline_lib.report.quantities import size
@@ -182,6 +184,8 @@ def verify(
             run=_as_it_was(run, recipe),
             runner=Runner(name=runner, workers=workers),
             progress=progress,
+            showing=Showing(None, progress.say),
+            tracking=Tracking((), store, run, rates={}, home=folder, warn=progress.say),
         )
         checker = _Checker(
             store=session.store,

@@ -1,4 +1,7 @@
-"""The fate of one page in a run: every capture of it, and what each stage made of it."""
+"""The fate of a page or document in a run, as facts: every capture, and what each stage made of it.
+
+`flows.why_told` says the same in words.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,10 +15,13 @@ from pydantic import ValidationError
 
 from flows.recipe import Recipe
 from pipeline_lib.filters.conditions import Condition
-from pipeline_lib.filters.stage import read_signals
+from pipeline_lib.filters.signal_units import signal_unit
+from pipeline_lib.filters.stage import recorded_filters
+from pipeline_lib.lookup import Place, rows_of_documents, rows_of_url, urls_of_host
 from pipeline_lib.survivors import TRAIL
+from pipeline_lib.tokens.places import TokenPlaces
 from storage.manifests import MissingStage, PublishedStage, open_stage
-from storage.runs import Run, UnknownRun, load_run
+from storage.runs import Run, UnknownRun, load_run, open_stages
 from storage.schemas import (
     CLUSTERS,
     CORPUS,
@@ -24,13 +30,18 @@ from storage.schemas import (
     DUPLICATES,
     EDITS,
     EVALUATION_MATCHES,
+    LOST_SOURCES,
     REJECTED_RECORDS,
+    signals_schema,
 )
 from storage.store import Store
 from storage.wrong_request import WrongRequest
 
 _MATCHES_SHOWN = 5
+_URLS_SHOWN = 5
+_LOST_SHOWN = 5
 _ABOUT_CAPTURES = ("request", "metadata", "warcinfo")  # records that belong to a capture and are none
+_SPLITS = ("train", "validation")
 
 
 def fate_of(url: str, store: Store, run: Run) -> list[dict[str, Any]]:
@@ -38,107 +49,162 @@ def fate_of(url: str, store: Store, run: Run) -> list[dict[str, Any]]:
 
     A URL without a scheme, or with another scheme, `www.` or a closing slash more or less, is found all the same.
     """
-    stages = {each.name: open_stage(store, each.address) for each in run.stages}
-    if "extract" not in stages:
-        raise WrongRequest(f"run {run.run_id} extracted nothing ({run.status}): no page of it has a fate yet")
-    conditions = _conditions(run)
-    captures = []
-    for part in stages["extract"].part_names:
-        refused = _rows_of(stages["extract"], "rejected", part, REJECTED_RECORDS, url)
-        captures += [row for row in refused if row["record_type"] not in _ABOUT_CAPTURES]
-        for row in _rows_of(stages["extract"], "documents", part, DOCUMENTS, url):
-            fate = _fate(row, part, stages, conditions)
-            duplicate = fate.get("duplicate")
-            if duplicate is not None and duplicate["kept_run"] is not None:
-                duplicate |= _kept_earlier(duplicate["kept_id"], duplicate["kept_run"], store, run)
-            captures.append(fate)
-    return captures
+    return Fates(store, run).of_url(url)
 
 
-def describe_fate(url: str, run: Run, captures: list[dict[str, Any]]) -> str:
-    """The same, for people."""
-    if not captures:
-        return (
-            f"{url} was not found in run {run.run_id}: no record of its WARC files has that URL. "
-            "`gristmill show` lists what the run read."
+class Fates:
+    """What became of the documents of one run. The manifests of its stages are read once, for many questions.
+
+    Raises:
+        WrongRequest: the run extracted nothing, or its recipe is not one that this version reads.
+        MissingStage: what a stage of the run made is not in the store any more.
+    """
+
+    def __init__(self, store: Store, run: Run) -> None:
+        self.store = store
+        self.run = run
+        self.stages: Mapping[str, PublishedStage] = open_stages(store, run)
+        if "extract" not in self.stages:
+            raise WrongRequest(f"run {run.run_id} extracted nothing ({run.status}): no page of it has a fate yet")
+        self._extract = self.stages["extract"]
+        self._conditions = _conditions(run)
+        self._tokens = (
+            {split: TokenPlaces(self.stages["tokens"], split) for split in _SPLITS} if "tokens" in self.stages else {}
         )
-    blocks = []
-    for capture in captures:
-        lines = [f"{capture['url']}", f"  found at   {capture['warc_path']} offset {capture['warc_offset']}"]
-        if "text_characters" not in capture:
-            lines.append(f"  extract    dropped: {capture['reason']}")
-            blocks.append("\n".join(lines))
-            continue
-        lines.append(
-            f"  extract    document {capture['doc_id']}, {capture['text_characters']:,} characters, "
-            f"{capture['language']} ({capture['language_score']:.2f}), {capture['charset']}"
-        )
-        lines += [
-            f"  {edit['stage']:<10} {edit['count']} x {edit['rule']}, {edit['bytes']:,} bytes"
-            for edit in capture["edits"]
+
+    def of_url(self, url: str) -> list[dict[str, Any]]:
+        """Every capture of a URL, as `fate_of` gives it: documents, and records that became none."""
+        refused = [
+            (place.part, row)
+            for place, row in self._rows(rows_of_url(self._extract, "rejected", REJECTED_RECORDS, url))
+            if row["record_type"] not in _ABOUT_CAPTURES
         ]
-        decision = capture.get("decision")
-        if decision:
-            lines.append(
-                f"  judge      dropped: {decision['rule']}: {_number(decision['value'])}, "
-                f"the line is at {_number(decision['threshold'])}"
-            )
-        elif "signals" in capture:
-            lines.append("  judge      kept: no rule broken")
-        duplicate = capture.get("duplicate")
-        if duplicate:
-            lines.append(f"  {duplicate['stage']:<10} dropped: {_duplicate_of(duplicate)}")
-        elif capture.get("cluster_id"):
-            lines.append(f"  dedup      kept, of cluster {capture['cluster_id']}")
-        elif "split" in capture:
-            lines.append("  dedup      kept: nothing like it")
-        if capture.get("repeated"):
-            repeated = capture["repeated"]
-            lines.append(f"  lines      dropped: {repeated['rule']} ({_number(repeated['value'])})")
-        lines += _contamination_lines(capture)
-        if "split" in capture:
-            lines.append(f"  corpus     {capture['split']}, {capture['part']}, row {capture['row']}")
-        for rule in capture.get("rules", []):
-            value = rule["value"] if isinstance(rule["value"], str) else _number(rule["value"])
-            mark = "broken" if rule["broken"] else ""
-            lines.append(f"    {rule['rule']:<44} {value:>12}  drops {rule['drops']:<52} {mark}".rstrip())
-        blocks.append("\n".join(lines))
-    return "\n\n".join(blocks)
+        documents = [(place.part, self.at(place)) for place in rows_of_url(self._extract, "documents", DOCUMENTS, url)]
+        order = {part: number for number, part in enumerate(self._extract.part_names)}
+        captures = sorted([*refused, *documents], key=lambda each: (order[each[0]], each[1]["warc_offset"]))
+        return [capture for _, capture in captures]
 
+    def of_document(self, doc_id: str, part: str | None = None) -> dict[str, Any] | None:
+        """The fate of one document; None: the run extracted no such document.
 
-def _duplicate_of(duplicate: Mapping[str, Any]) -> str:
-    """By what rule, of which document, and how alike the two are."""
-    kept = [duplicate["kept_id"]]
-    if duplicate["kept_run"] is not None:
-        kept.append(f"of the earlier run {duplicate['kept_run_id'] or duplicate['kept_run']}")
-    said = f"{duplicate['rule']} of {duplicate['kept_url'] or 'a document'} ({', '.join(kept)})"
-    if duplicate["similarity"] is None:
-        return said
-    measure = "cosine" if duplicate["rule"] == "semantic_duplicate" else "similarity"
-    return f"{said}, {measure} {duplicate['similarity']:.3f}, the line is at {duplicate['threshold']:.3f}"
+        Args:
+            part: where it is, if known; else all parts are asked.
+        """
+        parts = None if part is None else [part]
+        place = rows_of_documents(self._extract, "documents", DOCUMENTS, [doc_id], parts).get(doc_id)
+        return None if place is None else self.at(place)
 
+    def at(self, place: Place) -> dict[str, Any]:
+        """The fate of the document in a row of a part of `documents`."""
+        (row,) = self._extract.read_rows("documents", place.part, DOCUMENTS, [place.row]).to_pylist()
+        fate = self._fate(row, place)
+        duplicate = fate.get("duplicate")
+        if duplicate is not None and duplicate["kept_run"] is not None:
+            duplicate |= _kept_earlier(duplicate["kept_id"], duplicate["kept_run"], self.store, self.run)
+        return fate
 
-def _contamination_lines(capture: Mapping[str, Any]) -> list[str]:
-    """What evaluation items the document holds, if it was asked."""
-    if not capture.get("evaluation_matches"):
-        return []
-    dropped = capture["contamination"]
-    lines = [
-        f"  evaluation dropped: {dropped['rule']}: {_number(dropped['value'])} of an item, the line is at "
-        f"{_number(dropped['threshold'])}"
-        if dropped
-        else "  evaluation kept, with some of an item"
-    ]
-    lines += [
-        f"    {match['set']}:{match['item']} ({match['fields']}): {match['matched']} of {match['of']} n-grams, "
-        f"{_one_line(match['excerpt'])!r}"
-        for match in capture["evaluation_matches"]
-    ]
-    return lines
+    def absence(self, url: str) -> dict[str, Any]:
+        """What the run knows of a URL that it has no capture of: what it was to read, what of that it could not."""
+        host = urlsplit(url if "://" in url else f"https://{url}").netloc.lower()
+        number, urls = urls_of_host(self._extract, "documents", DOCUMENTS, host, _URLS_SHOWN) if host else (0, [])
+        lost = [
+            {**row, "stage": name}
+            for name in ("fetch", "extract")
+            if name in self.stages
+            for record in self.stages[name].manifest.files("lost")
+            for row in self.stages[name].read("lost", record.part, LOST_SOURCES).to_pylist()
+        ]
+        source = self.run.recipe.get("source", {})
+        return {
+            "host": host,
+            "documents_of_host": number,
+            "urls_of_host": urls,
+            "asked_of_index": source.get("index"),
+            "sources": {name: source.get(name) for name in ("kind", "crawl", "files", "every", "sample")},
+            "num_lost": len(lost),
+            "lost": lost[:_LOST_SHOWN],
+        }
 
+    def _rows(self, places: Sequence[Place]) -> list[tuple[Place, dict[str, Any]]]:
+        """Rejected records, by their places."""
+        return [
+            (place, self._extract.read_rows("rejected", place.part, REJECTED_RECORDS, [place.row]).to_pylist()[0])
+            for place in places
+        ]
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    def _fate(self, row: Mapping[str, Any], place: Place) -> dict[str, Any]:
+        stages, part, doc_id = self.stages, place.part, row["doc_id"]
+        fate: dict[str, Any] = {**row, "part": part, "part_row": place.row, "edits": []}
+        fate["fetched_at"] = row["fetched_at"].isoformat() if row["fetched_at"] is not None else None
+        text = fate.pop("text")
+        fate.update(text_characters=len(text), text_bytes=len(text.encode()))
+        if "signals" in stages:
+            schema = signals_schema(list(recorded_filters(stages["signals"].manifest).signals()))
+            (fate["signals"],) = _by_id(stages["signals"], "signals", part, schema, doc_id)
+            del fate["signals"]["doc_id"]
+        if "judge" in stages:
+            fate["rules"] = rules_asked(self._conditions, fate["signals"], row)
+            fate["decision"] = self._decision("judge", part, doc_id)
+        if "withdrawn" in stages:
+            fate["withdrawn"] = self._decision("withdrawn", part, doc_id)
+        if "dedup" in stages:
+            clusters = stages.get("semantic", stages["dedup"])  # the later one's clusters hold the earlier one's
+            cluster = next(iter(_by_id(clusters, "clusters", part, CLUSTERS, doc_id)), None)
+            fate["cluster_id"] = cluster["cluster_id"] if cluster else None
+            fate["duplicate"] = self._duplicate(part, doc_id)
+        if "lines" in stages:
+            fate["repeated"] = self._decision("lines", part, doc_id)
+        if "decontaminate" in stages:
+            fate["contamination"] = self._decision("decontaminate", part, doc_id)
+            matches = _by_id(stages["decontaminate"], "matches", part, EVALUATION_MATCHES, doc_id)
+            fate["evaluation_matches"] = matches[:_MATCHES_SHOWN]
+        fate["dropped"] = self._dropped(part, doc_id)
+        for name in TRAIL:
+            if name in stages:
+                fate["edits"] += _edits(stages[name], name, part, doc_id)
+        for split in _SPLITS:
+            if "corpus" in stages:
+                found = rows_of_documents(stages["corpus"], split, CORPUS, [doc_id], [part])
+                if doc_id in found:
+                    fate.update(split=split, row=found[doc_id].row)
+                    tokens = self._tokens[split].of_document(doc_id) if self._tokens else None
+                    fate["tokens"] = None if tokens is None else tokens.as_json()
+        if "corpus" in stages and fate["dropped"] is None and "split" not in fate:
+            fate["dropped"] = {"stage": "corpus", "rule": "empty_after_edits"}
+        return fate
+
+    def _decision(self, stage: str, part: str, doc_id: str) -> dict[str, Any] | None:
+        """Why a stage dropped a document, with how far its value is beyond the line; None: it did not."""
+        for decision in _by_id(self.stages[stage], "decisions", part, DECISIONS, doc_id):
+            condition = next((each for each in self._conditions if each.rule == decision["rule"]), None)
+            return decision | {
+                "margin": _margin(decision["value"], decision["threshold"], broken=True),
+                "unit": "" if condition is None else _unit(condition),
+            }
+        return None
+
+    def _duplicate(self, part: str, doc_id: str) -> dict[str, Any] | None:
+        for name in ("dedup", "semantic"):
+            if name in self.stages:
+                for duplicate in _by_id(self.stages[name], "duplicates", part, DUPLICATES, doc_id):
+                    is_here = duplicate["kept_run"] is None
+                    kept_url = _url_of(self._extract, duplicate["kept_id"]) if is_here else None
+                    return duplicate | {"stage": name, "kept_url": kept_url}
+        return None
+
+    def _dropped(self, part: str, doc_id: str) -> dict[str, Any] | None:
+        """The stage that dropped a document, and its rule: of any stage on the trail."""
+        for name in TRAIL:
+            if name not in self.stages:
+                continue
+            decision = self._decision(name, part, doc_id)
+            if decision is not None:
+                return {"stage": name, **{key: each for key, each in decision.items() if key != "doc_id"}}
+            for duplicate in _by_id(self.stages[name], "duplicates", part, DUPLICATES, doc_id):
+                shown = {"rule": duplicate["rule"], "value": duplicate["similarity"]}
+                margin = _margin(duplicate["similarity"], duplicate["threshold"], broken=True)
+                return {"stage": name, **shown, "threshold": duplicate["threshold"], "margin": margin, "unit": ""}
+        return None
 
 
 def _conditions(run: Run) -> tuple[Condition, ...]:
@@ -151,7 +217,9 @@ def _conditions(run: Run) -> tuple[Condition, ...]:
         ) from error
 
 
-def _asked(conditions: Sequence[Condition], signals: Mapping[str, Any], row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def rules_asked(
+    conditions: Sequence[Condition], signals: Mapping[str, Any], row: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Every rule with the document's value beside its line, whether or not an earlier rule had decided already."""
     measured = pl.DataFrame([{"language": row["language"], **signals}])
     answers = {
@@ -163,6 +231,8 @@ def _asked(conditions: Sequence[Condition], signals: Mapping[str, Any], row: Map
             "rule": each.rule,
             "value": answers["evidence"].get(each.rule) or answers["value"][each.rule],
             "threshold": each.threshold,
+            "margin": _margin(answers["value"][each.rule], each.threshold, broken=answers["broken"][each.rule]),
+            "unit": _unit(each),
             "drops": each.drops(),
             "broken": answers["broken"][each.rule],
         }
@@ -170,47 +240,15 @@ def _asked(conditions: Sequence[Condition], signals: Mapping[str, Any], row: Map
     ]
 
 
-def _fate(
-    row: Mapping[str, Any], part: str, stages: Mapping[str, PublishedStage], conditions: Sequence[Condition]
-) -> dict[str, Any]:
-    doc_id = row["doc_id"]
-    fate: dict[str, Any] = {**row, "part": part, "edits": []}
-    fate["fetched_at"] = row["fetched_at"].isoformat() if row["fetched_at"] is not None else None
-    fate["text_characters"] = len(fate.pop("text"))
-    if "signals" in stages:
-        found = read_signals(stages["signals"], part)
-        (fate["signals"],) = found.filter(pc.equal(found["doc_id"], doc_id)).drop_columns("doc_id").to_pylist()
-    if "judge" in stages:
-        fate["rules"] = _asked(conditions, fate["signals"], row)
-        fate["decision"] = next(iter(_by_id(stages["judge"], "decisions", part, DECISIONS, doc_id)), None)
-    if "dedup" in stages:
-        clusters = stages.get("semantic", stages["dedup"])  # the later one's clusters hold the earlier one's
-        cluster = next(iter(_by_id(clusters, "clusters", part, CLUSTERS, doc_id)), None)
-        fate["cluster_id"] = cluster["cluster_id"] if cluster else None
-        duplicate = None
-        for name in ("dedup", "semantic"):
-            found = _by_id(stages[name], "duplicates", part, DUPLICATES, doc_id) if name in stages else []
-            for duplicate in found:
-                is_here = duplicate["kept_run"] is None
-                kept_url = _url_of(stages["extract"], duplicate["kept_id"]) if is_here else None
-                duplicate.update(stage=name, kept_url=kept_url)
-        fate["duplicate"] = duplicate
-    if "lines" in stages:
-        fate["repeated"] = next(iter(_by_id(stages["lines"], "decisions", part, DECISIONS, doc_id)), None)
-    if "decontaminate" in stages:
-        fate["contamination"] = next(iter(_by_id(stages["decontaminate"], "decisions", part, DECISIONS, doc_id)), None)
-        matches = _by_id(stages["decontaminate"], "matches", part, EVALUATION_MATCHES, doc_id)
-        fate["evaluation_matches"] = matches[:_MATCHES_SHOWN]
-    for name in TRAIL:
-        if name in stages:
-            fate["edits"] += _edits(stages[name], name, part, doc_id)
-    for split in ("train", "validation"):
-        if "corpus" in stages and stages["corpus"].has(split, part):
-            ids = stages["corpus"].read(split, part, CORPUS, ["doc_id"])["doc_id"]
-            at = pc.index(ids, doc_id).as_py()
-            if at >= 0:
-                fate.update(split=split, row=at)
-    return fate
+def _margin(value: float | None, threshold: float | None, *, broken: bool) -> float | None:
+    """How far a value is from the line: below 0 where it is on the side that is dropped."""
+    if value is None or threshold is None:
+        return None
+    return threshold - value if broken == (value > threshold) else value - threshold
+
+
+def _unit(condition: Condition) -> str:
+    return signal_unit(condition.columns[0]) if len(condition.columns) == 1 else ""
 
 
 def _kept_earlier(doc_id: str, entry: str, store: Store, run: Run) -> dict[str, str | None]:
@@ -224,30 +262,14 @@ def _kept_earlier(doc_id: str, entry: str, store: Store, run: Run) -> dict[str, 
     return {"kept_run_id": run_id, "kept_url": url}
 
 
-def _rows_of(stage: PublishedStage, table: str, part: str, schema: pa.Schema, url: str) -> list[dict[str, Any]]:
-    urls = stage.read(table, part, schema, ["url"])["url"].to_pylist()
-    wanted = _plain(url)
-    rows = [row for row, found in enumerate(urls) if found is not None and _plain(found) == wanted]
-    if not rows:
-        return []
-    found_rows: list[dict[str, Any]] = stage.read(table, part, schema).take(pa.array(rows)).to_pylist()
-    return found_rows
-
-
-def _plain(url: str) -> str:
-    """A URL without what people leave out when they type it."""
-    split = urlsplit(url if "://" in url else f"https://{url}")
-    host = (split.netloc or "").lower().removeprefix("www.")
-    query = f"?{split.query}" if split.query else ""
-    return f"{host}{split.path.rstrip('/')}{query}"
-
-
 def _by_id(stage: PublishedStage, table: str, part: str, schema: pa.Schema, doc_id: str) -> list[dict[str, Any]]:
     if not stage.has(table, part):
         return []
-    found = stage.read(table, part, schema)
-    rows: list[dict[str, Any]] = found.filter(pc.equal(found["doc_id"], doc_id)).to_pylist()
-    return rows
+    rows = pc.indices_nonzero(pc.equal(stage.read(table, part, schema, ["doc_id"])["doc_id"], doc_id))
+    if not len(rows):
+        return []
+    found: list[dict[str, Any]] = stage.read_rows(table, part, schema, rows.to_pylist()).to_pylist()
+    return found
 
 
 def _edits(stage: PublishedStage, name: str, part: str, doc_id: str) -> list[dict[str, Any]]:
@@ -260,14 +282,8 @@ def _edits(stage: PublishedStage, name: str, part: str, doc_id: str) -> list[dic
 
 
 def _url_of(extract: PublishedStage, doc_id: str) -> str | None:
-    for part in extract.part_names:
-        found = extract.read("documents", part, DOCUMENTS, ["doc_id", "url"])
-        rows = found.filter(pc.equal(found["doc_id"], doc_id))["url"].to_pylist()
-        if rows:
-            url: str = rows[0]
-            return url
-    return None
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.6g}"
+    place = rows_of_documents(extract, "documents", DOCUMENTS, [doc_id]).get(doc_id)
+    if place is None:
+        return None
+    url: str = extract.read_rows("documents", place.part, DOCUMENTS, [place.row], ["url"])["url"][0].as_py()
+    return url

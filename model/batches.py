@@ -85,7 +85,7 @@ class Rows:
     def __init__(self, stream: TokenStream, context: int, purpose: str) -> None:
         self.stream = stream
         self.context = context
-        self.num_rows = max(0, stream.num_tokens - 1) // context
+        self.num_rows = num_rows(stream.num_tokens, context)
         if self.num_rows == 0:
             raise TooFewTokens(
                 f"{purpose} needs at least context + 1 = {context + 1} tokens, the shards have {stream.num_tokens}; "
@@ -112,19 +112,29 @@ class Batches:
         self._buffer_BT = torch.empty(rows_per_batch, rows.context + 1, dtype=torch.int64)
 
     def row_numbers(self, step: int) -> npt.NDArray[np.int64]:
-        first = step * self._rows_per_batch
-        places = np.arange(first, first + self._rows_per_batch)
-        epochs, places = np.divmod(places, self._rows.num_rows)
-        rows = np.empty_like(places)
-        for epoch in np.unique(epochs).tolist():
-            chosen = epochs == epoch
-            rows[chosen] = permute(places[chosen], self._rows.num_rows, f"{self._seed}/{epoch}")
-        return rows
+        return rows_of_step(step, rows_per_batch=self._rows_per_batch, num_rows=self._rows.num_rows, seed=self._seed)
 
     def read(self, step: int) -> Tensor:
         """Ids of shape (rows_per_batch, context + 1), int64; the next call overwrites them."""
         self._rows.read(self.row_numbers(step), self._buffer_BT.numpy())
         return self._buffer_BT
+
+
+def num_rows(num_tokens: int, context: int) -> int:
+    """Rows of `context` tokens and the one after that a stream fills."""
+    return max(0, num_tokens - 1) // context
+
+
+def rows_of_step(step: int, *, rows_per_batch: int, num_rows: int, seed: int) -> npt.NDArray[np.int64]:
+    """The rows of the batch of a step, which counts from 0."""
+    first = step * rows_per_batch
+    places = np.arange(first, first + rows_per_batch)
+    epochs, places = np.divmod(places, num_rows)
+    rows = np.empty_like(places)
+    for epoch in np.unique(epochs).tolist():
+        chosen = epochs == epoch
+        rows[chosen] = permute(places[chosen], num_rows, f"{seed}/{epoch}")
+    return rows
 
 
 def permute(places: npt.NDArray[np.int64], size: int, key: str) -> npt.NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,8 +84,11 @@ def train(
     validation_rows: Rows | None,
     checkpoints: CheckpointPlace | None = None,
     on_step: Callable[[TrainingStep], None] | None = None,
+    on_resume: Callable[[Sequence[TrainingStep]], None] | None = None,
 ) -> TrainedDecoder:
     """Train a decoder from random weights, or from the newest checkpoint.
+
+    `on_step` hears of every step as it is done; `on_resume` once, before, of those that earlier sittings did.
 
     On one machine's CPU, with one number of threads, the weights are equal to the last bit however often the run was
     broken off.
@@ -96,7 +99,10 @@ def train(
     """
     device = choose_device(parameters.device)
     with repeatable(device, parameters.num_threads):
-        return _Run(config, parameters, rows, validation_rows, checkpoints, device).finish(on_step)
+        run = _Run(config, parameters, rows, validation_rows, checkpoints, device)
+        if on_resume is not None and run.log:
+            on_resume(tuple(run.log))
+        return run.finish(on_step)
 
 
 class _Run:

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,12 +25,14 @@ def train_part(
     output: PartWriter,
     parameters: TrainingParameters,
     on_step: Callable[[TrainingStep], None] | None = None,
+    on_resume: Callable[[Sequence[TrainingStep]], None] | None = None,
 ) -> PartResult:
     """Train a decoder on the training shards: files `model` (safetensors), `config` (JSON) and `log` (JSON lines, one
     a step). Input: tokens.
 
     The account is of tokens: those of the shards that are in some row, and those that do not fill one at the end.
-    `on_step` hears of every step as it is done; it is no part of the result.
+    `on_step` hears of every step as it is done, `on_resume` before that of those that earlier sittings did; both are no
+    part of the result.
 
     Raises:
         TooFewTokens, TokenizerMismatch, Diverged, ForeignCheckpoint: see there.
@@ -48,7 +50,7 @@ def train_part(
             folder=f"{output.address.folder}/checkpoints",
             fingerprint=_fingerprint(inputs["tokens"], parameters),
         )
-        trained = train(config, parameters, rows, validation_rows, place, on_step)
+        trained = train(config, parameters, rows, validation_rows, place, on_step, on_resume)
         account = Account(
             documents_in=training.num_tokens,
             documents_out=rows.num_tokens,
@@ -61,7 +63,7 @@ def train_part(
         write_weights(trained.decoder, path)
     with output.file("config", "config.json") as path:
         write_description(description, path)
-    with output.file("log", "log.jsonl", rows=len(trained.log)) as path:
+    with output.file("log", "log.jsonl", rows=len(trained.log), varies=True) as path:  # it has times in it
         path.write_text("".join(json.dumps(entry.as_json()) + "\n" for entry in trained.log), encoding="utf-8")
     return PartResult(account=account, metrics=_metrics(trained, parameters, rows))
 

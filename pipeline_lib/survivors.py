@@ -12,9 +12,10 @@ from pipeline_lib.kernels.splice import splice
 from storage.manifests import PublishedStage
 from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, EDITS
 
-# The stages that decide about documents or edit their text, in the order in which a run has them; those from `semantic`
-# to `decontaminate` only where the recipe asks for them. A stage may do both.
-TRAIL = ("extract", "signals", "judge", "dedup", "semantic", "lines", "decontaminate", "privacy")
+# The stages that decide about documents or edit their text, in the order in which a run has them; `withdrawn` only
+# where a document was withdrawn, those from `semantic` to `decontaminate` only where the recipe asks for them. A stage
+# may do both.
+TRAIL = ("extract", "signals", "judge", "withdrawn", "dedup", "semantic", "lines", "decontaminate", "privacy")
 
 DROPPING_TABLES = {"decisions": DECISIONS, "duplicates": DUPLICATES}
 

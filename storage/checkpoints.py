@@ -1,11 +1,13 @@
 """Checkpoints of a training run: arrays as safetensors, the rest as JSON, published whole; nothing is unpickled.
 
-A checkpoint is a folder `step-00000100` with `state.safetensors` and `checkpoint.json`. The JSON is published last and
-names the digest of the arrays: without it, or when the digest differs, the checkpoint does not exist and the one before
-serves. The two newest are kept.
+A checkpoint is a folder `step-00000100` with `state-<digest>.safetensors` and `checkpoint.json`. The JSON is published
+last and names the digest of the arrays: without it, or when the digest differs, the checkpoint does not exist and the
+one before serves. The two newest are kept.
+
+Two processes may come to train the same model in one folder, where one was taken for dead. Arrays are named by what is
+in them: neither writes over those that the other's JSON names, and both find whole checkpoints.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +18,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from storage.digests import file_digest
+from storage.records import parse_record, record_bytes
 from storage.store import Store
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 _KEPT = 2
-_ARRAYS = "state.safetensors"
+_NAME_DIGITS = 16
 _COMMIT = "checkpoint.json"
 _STEP = "step-"
 
@@ -57,10 +60,10 @@ def save_checkpoint(store: Store, folder: str, checkpoint: Checkpoint, fingerpri
     `fingerprint` says, by name, everything that must be equal for the run to continue from here.
     """
     place = f"{folder}/{_STEP}{checkpoint.step:08d}"
-    store.remove(f"{place}/{_COMMIT}")  # a damaged one of the same step: what follows must not count as its arrays
-    with store.publishing(f"{place}/{_ARRAYS}") as unfinished:
+    with store.unfinished(f"{place}/state") as unfinished:
         save_file({name: np.asarray(array, order="C") for name, array in checkpoint.arrays.items()}, unfinished)
         sha256 = file_digest(unfinished)
+        store.publish(unfinished, f"{place}/{_arrays_name(sha256)}")
     commit = {
         "version": CHECKPOINT_VERSION,
         "step": checkpoint.step,
@@ -68,7 +71,7 @@ def save_checkpoint(store: Store, folder: str, checkpoint: Checkpoint, fingerpri
         "fingerprint": dict(fingerprint),
         "facts": dict(checkpoint.facts),
     }
-    store.publish_bytes(f"{place}/{_COMMIT}", json.dumps(commit, indent=1, sort_keys=True).encode())
+    store.publish_bytes(f"{place}/{_COMMIT}", record_bytes(commit))
     for name in _step_names(store, folder)[_KEPT:]:
         store.remove(f"{folder}/{name}")
 
@@ -102,6 +105,10 @@ class _Damaged(ValueError):
     """Why a checkpoint does not count."""
 
 
+def _arrays_name(sha256: str) -> str:
+    return f"state-{sha256[:_NAME_DIGITS]}.safetensors"
+
+
 def _step_names(store: Store, folder: str) -> list[str]:
     """Newest first."""
     names = [name for name in store.names(folder) if name.startswith(_STEP) and name.removeprefix(_STEP).isdecimal()]
@@ -113,7 +120,7 @@ _COMMIT_TYPES = {"version": int, "step": int, "sha256": str, "fingerprint": dict
 
 def _read_commit(store: Store, place: str) -> dict[str, Any]:
     try:
-        commit = json.loads(store.read_bytes(f"{place}/{_COMMIT}"))
+        commit = parse_record(store.read_bytes(f"{place}/{_COMMIT}"))
     except FileNotFoundError:
         raise _Damaged(f"no {_COMMIT}: it was never finished") from None
     except (ValueError, RecursionError, OSError) as error:
@@ -128,17 +135,18 @@ def _read_commit(store: Store, place: str) -> dict[str, Any]:
 
 
 def _read_arrays(store: Store, place: str, sha256: str) -> dict[str, npt.NDArray[Any]]:
+    name = _arrays_name(sha256)
     try:
-        with store.local_copy(f"{place}/{_ARRAYS}") as local:
+        with store.local_copy(f"{place}/{name}") as local:
             found = file_digest(local)
             if found != sha256:
-                raise _Damaged(f"{_ARRAYS} has SHA-256 {found[:12]}…, published was {sha256[:12]}…")
+                raise _Damaged(f"{name} has SHA-256 {found[:12]}…, published was {sha256[:12]}…")
             arrays: dict[str, npt.NDArray[Any]] = load_file(local)
             return arrays
     except FileNotFoundError:
-        raise _Damaged(f"{_ARRAYS} is gone") from None
+        raise _Damaged(f"{name} is gone") from None
     except (SafetensorError, OSError) as error:
-        raise _Damaged(f"{_ARRAYS} cannot be read: {error}") from error
+        raise _Damaged(f"{name} cannot be read: {error}") from error
 
 
 def _require_fingerprint(found: Mapping[str, Any], expected: Mapping[str, str], place: str) -> None:

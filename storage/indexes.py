@@ -1,20 +1,22 @@
 """What a store remembers across runs: indexes, and in each one entry a run that says what that run kept, and where.
 
-An index lives in `indexes/<name>/`, one file an entry, published whole. Nothing else is written when a run adds its
-entry, so that two runs that end at once lose none: neither has seen the other, and `against` says so.
+An index lives in `indexes/<name>/`, one file an entry, published whole; the entries' names are on a roll, too, so that
+a listing of a while ago hides none (`rolls`). Two runs that end at once lose no entry: neither has seen the other, and
+`against` says so.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from storage.manifests import StageAddress
+from storage.records import parse_record, record_bytes
+from storage.rolls import Roll
 from storage.runs import EarlierRun
 from storage.store import Store
 from storage.wrong_request import WrongRequest
 
-_ENTRY_VERSION = 1
+_ENTRY_VERSION = 2
 _FOLDER = "indexes"
 _SUFFIX = ".json"
 
@@ -83,8 +85,15 @@ def entry_path(index: str, name: str) -> str:
 
 
 def publish_entry(store: Store, entry: IndexEntry) -> None:
-    body = json.dumps(entry.as_json(), indent=1, sort_keys=True, allow_nan=False)
-    store.publish_bytes(entry_path(entry.index, entry.name), body.encode())
+    """Publish an entry, in place of an earlier one of the same sources."""
+    _roll(store, entry.index).add(entry.name)  # first: an entry that is there is always found
+    store.publish_bytes(entry_path(entry.index, entry.name), record_bytes(entry.as_json()))
+
+
+def create_entry(store: Store, entry: IndexEntry) -> bool:
+    """Publish an entry unless there is one of the same sources; whether this call did."""
+    _roll(store, entry.index).add(entry.name)
+    return store.create_bytes(entry_path(entry.index, entry.name), record_bytes(entry.as_json()))
 
 
 def index_names(store: Store) -> list[str]:
@@ -98,16 +107,23 @@ def read_entries(store: Store, index: str) -> list[IndexEntry]:
         DamagedEntry: one of them cannot be read.
     """
     entries = []
-    for name in store.names(f"{_FOLDER}/{index}"):
-        path = f"{_FOLDER}/{index}/{name}"
+    listed = {name.removesuffix(_SUFFIX) for name in store.names(f"{_FOLDER}/{index}")}
+    for name in sorted(listed.union(_roll(store, index).names())):
+        path = entry_path(index, name)
         try:
-            entries.append(IndexEntry.from_json(json.loads(store.read_bytes(path))))
+            entries.append(IndexEntry.from_json(parse_record(store.read_bytes(path))))
+        except FileNotFoundError:
+            continue  # removed by hand, or a run was killed before it wrote what it had announced
         except (ValueError, KeyError, TypeError) as error:
             raise DamagedEntry(
                 f"{store.full_path(path)} is not an entry of an index that this version reads ({error}). Passing over "
                 "it would keep again what its run kept: remove the file, and run that recipe again"
             ) from error
     return sorted(entries, key=lambda entry: (entry.sequence, entry.name))
+
+
+def _roll(store: Store, index: str) -> Roll:
+    return Roll(store=store, name=f"{_FOLDER}-{index}")
 
 
 def find_entries(store: Store, index: str) -> list[IndexEntry]:

@@ -1,6 +1,6 @@
 """Runs: one JSON file each, from which everything about a run can be found again."""
 
-import json
+import contextlib
 import re
 import secrets
 import socket
@@ -10,12 +10,15 @@ from datetime import datetime
 from typing import Any, Literal, Self
 
 from storage.accounts import Account
-from storage.manifests import StageAddress
+from storage.manifests import PublishedStage, StageAddress, open_stage
+from storage.records import parse_record, record_bytes
+from storage.rolls import DamagedRoll, Roll
 from storage.store import Store
 from storage.wrong_request import WrongRequest
 
 RunStatus = Literal["running", "completed", "failed", "interrupted"]
-_RUN_VERSION = 1
+_RUN_VERSION = 2
+_KEPT_ON_ROLL = 100  # listings have the others
 
 
 class UnknownRun(WrongRequest):
@@ -77,7 +80,8 @@ class EarlierRun:
 class Run:
     """One run of a recipe. `paths` are relative to the store's root, so that a store may move.
 
-    `earlier`: what it was deduplicated against, in order; empty where its recipe names no index.
+    `earlier`: what it was deduplicated against, in order; empty where its recipe names no index. `exclusions`: names of
+    the entries of the list of what was withdrawn (see `exclusions`) that it has seen.
     """
 
     run_id: str
@@ -94,6 +98,7 @@ class Run:
     corpus_digest: str | None = None
     stages: list[StageOutcome] = field(default_factory=list)
     earlier: list[EarlierRun] = field(default_factory=list)
+    exclusions: list[str] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
     paths: dict[str, str] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
@@ -134,29 +139,63 @@ def run_path(run_id: str) -> str:
 
 
 def save_run(store: Store, run: Run) -> None:
-    body = json.dumps(run.as_json(), indent=1, sort_keys=True, allow_nan=False)
-    store.publish_bytes(run_path(run.run_id), body.encode())
+    store.publish_bytes(run_path(run.run_id), record_bytes(run.as_json()))
+
+
+def begin_run(store: Store, run: Run) -> None:
+    """Save a run for the first time: from here on it is found, by a listing or without one."""
+    save_run(store, run)
+    with contextlib.suppress(DamagedRoll):  # listings have the run before long
+        _roll(store).add(run.run_id)
+
+
+def _roll(store: Store) -> Roll:
+    return Roll(store=store, name="runs", keep=_KEPT_ON_ROLL)
 
 
 def load_run(store: Store, run_id: str) -> Run:
     """Raises UnknownRun where the record is missing or not readable."""
     try:
-        return Run.from_json(json.loads(store.read_bytes(run_path(run_id))))
+        return Run.from_json(parse_record(store.read_bytes(run_path(run_id))))
     except FileNotFoundError as error:
         raise UnknownRun(f"no run {run_id!r} in {store.url}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UnknownRun(f"{store.full_path(run_path(run_id))} is not a run record of ours: {error}") from error
 
 
+def open_stages(store: Store, run: Run) -> dict[str, PublishedStage]:
+    """What the stages of a run made, by name, in the run's order.
+
+    Raises:
+        MissingStage: one of them is not in the store any more.
+    """
+    return {each.name: open_stage(store, each.address) for each in run.stages}
+
+
 def list_runs(store: Store) -> list[Run]:
     """All readable runs, oldest first."""
     runs = []
-    for run_id in store.names("runs"):
+    names = set(store.names("runs"))
+    with contextlib.suppress(DamagedRoll):
+        names.update(_roll(store).names())
+    for run_id in sorted(names):
         try:
             runs.append(load_run(store, run_id))
         except UnknownRun:
             continue  # a folder without a whole record is no run
     return sorted(runs, key=lambda run: (run.created_at, run.run_id))
+
+
+def unreadable_runs(store: Store) -> dict[str, str]:
+    """What is wrong with each record of a run that is there and cannot be read, by the run's id."""
+    found = {}
+    for run_id in store.names("runs"):
+        try:
+            load_run(store, run_id)
+        except UnknownRun as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                found[run_id] = str(error)
+    return found
 
 
 def find_run(store: Store, name: str) -> Run:
@@ -165,12 +204,15 @@ def find_run(store: Store, name: str) -> Run:
     Raises:
         UnknownRun: none or several answer to the name; the message lists them.
     """
+    if name != "latest":
+        with contextlib.suppress(UnknownRun, ValueError):  # not an id, or one that is no name of a file
+            return load_run(store, name)
     runs = list_runs(store)
     if not runs:
         raise UnknownRun(f"no runs in {store.url} yet; `gristmill run demo` makes one")
     if name == "latest":
         return runs[-1]
-    matching = [run for run in runs if run.run_id == name] or [run for run in runs if run.run_id.startswith(name)]
+    matching = [run for run in runs if run.run_id.startswith(name)]
     if len(matching) == 1:
         return matching[0]
     listed = ", ".join(run.run_id for run in (matching or runs)[-5:])

@@ -5,30 +5,23 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+import time
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import BinaryIO
 
-import fsspec
-
+from storage.processes import process_of, this_process
+from storage.remote_files import RemoteFiles, StoredFile, check_inside, is_local, open_filesystem
 from storage.wrong_request import WrongRequest
 
 _PARTIAL = ".partial"
+# Of a writer on another machine, whose process cannot be looked up here. Its file grows, or is being read whole for its
+# digest, which takes minutes: a day leaves room for clocks that differ.
+_ABANDONED_SECONDS = 86_400.0
 
 
 class StoreError(WrongRequest):
     """The store cannot be used as asked; the message says what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredFile:
-    """A file of a store. `modified`: seconds since 1970, by the clock of whoever keeps it; None: it does not say."""
-
-    path: str
-    bytes: int
-    modified: float | None
 
 
 class Store:
@@ -40,11 +33,10 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        # without listings: one of before another process published would hide what it published
-        self._filesystem, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
-        protocol = self._filesystem.protocol
-        self.is_local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+        filesystem, root = open_filesystem(url)
+        self.is_local = is_local(filesystem)
         self.root = str(Path(root).absolute()) if self.is_local else root.rstrip("/")
+        self._remote = RemoteFiles(filesystem, self.root)
         if self.is_local:
             self.url = self.root
 
@@ -53,12 +45,8 @@ class Store:
 
     def full_path(self, path: str) -> str:
         """The address of a file of the store, as other programs spell it."""
-        pure = PurePosixPath(path)
-        if pure.is_absolute() or ".." in pure.parts:
-            raise ValueError(f"a path inside the store is relative and has no '..': {path!r}")
-        if self.is_local:
-            return f"{self.root}/{path}"
-        return str(self._filesystem.unstrip_protocol(f"{self.root}/{path}"))
+        check_inside(path)
+        return f"{self.root}/{path}" if self.is_local else self._remote.url(path)
 
     @property
     def scratch_folder(self) -> Path:
@@ -87,52 +75,38 @@ class Store:
     def exists(self, path: str) -> bool:
         if self.is_local:
             return os.path.lexists(self.full_path(path))
-        return bool(self._filesystem.exists(f"{self.root}/{path}"))
+        return self._remote.exists(path)
 
     def size(self, path: str) -> int:
         if self.is_local:
             return Path(self.full_path(path)).stat().st_size
-        return int(self._filesystem.info(f"{self.root}/{path}")["size"])
+        return self._remote.size(path)
 
     def read_bytes(self, path: str) -> bytes:
         if self.is_local:
             return Path(self.full_path(path)).read_bytes()
-        content: bytes = self._filesystem.cat_file(f"{self.root}/{path}")
-        return content
+        return self._remote.read_bytes(path)
 
     def names(self, folder: str) -> list[str]:
-        """Names directly under a folder, sorted; empty if there is no such folder. Unfinished files are not listed."""
+        """Names directly under a folder, sorted; empty if there is no such folder. Unfinished files are not listed.
+
+        Elsewhere it may be a listing of a while ago: what was just published can be missing, and what was removed can
+        still be there. Who must know all keeps a `storage.rolls.Roll` beside it.
+        """
         if self.is_local:
             try:
                 found = os.listdir(self.full_path(folder))  # noqa: PTH208 (names only, as object stores give)
             except (FileNotFoundError, NotADirectoryError):
                 return []
         else:
-            self._filesystem.invalidate_cache()
-            try:
-                listed: list[str] = self._filesystem.ls(f"{self.root}/{folder}", detail=False)
-            except FileNotFoundError:
-                return []
-            found = [PurePosixPath(path).name for path in listed]
+            found = self._remote.names(folder)
         return sorted(name for name in found if not name.endswith(_PARTIAL))
 
     def files(self, folder: str) -> list[StoredFile]:
         """All files below a folder, unfinished ones among them, by path; none if there is no such folder."""
         if self.is_local:
             return sorted(_local_files(Path(self.root), folder), key=lambda file: file.path)
-        self._filesystem.invalidate_cache()
-        try:
-            found = self._filesystem.find(f"{self.root}/{folder}", detail=True)
-        except FileNotFoundError:
-            return []
-        prefix = self._filesystem._strip_protocol(self.root).rstrip("/") + "/"
-        return sorted(
-            (
-                StoredFile(path=path.removeprefix(prefix), bytes=int(info["size"] or 0), modified=_modified(info))
-                for path, info in found.items()
-            ),
-            key=lambda file: file.path,
-        )
+        return sorted(self._remote.files(folder), key=lambda file: file.path)
 
     def remove(self, path: str) -> None:
         """Remove a file or a folder; what is not there is no error."""
@@ -143,32 +117,79 @@ class Store:
             else:
                 full.unlink(missing_ok=True)
             return
-        with contextlib.suppress(FileNotFoundError):
-            self._filesystem.rm(f"{self.root}/{path}", recursive=True)
+        self._remote.remove(path)
 
-    def publish_bytes(self, path: str, content: bytes) -> None:
-        with self.publishing(path) as unfinished:
+    def publish_bytes(self, path: str, content: bytes, *, durable: bool = True) -> None:
+        """Publish a small file; not `durable`: a machine that loses its power may lose it, or what is in it."""
+        with self.unfinished(path) as unfinished:
             unfinished.write_bytes(content)
+            self.publish(unfinished, path, durable=durable)
+
+    def create_bytes(self, path: str, content: bytes, *, durable: bool = True) -> bool:
+        """Publish a small file unless there is one; whether what is there is what this call gave. See `publish_new`."""
+        with self.unfinished(path) as unfinished:
+            unfinished.write_bytes(content)
+            created = self.publish_new(unfinished, path, durable=durable)
+        return created and (self.is_local or self._remote.creates_exclusively or self.read_bytes(path) == content)
 
     @contextlib.contextmanager
     def publishing(self, path: str) -> Iterator[Path]:
         """Give a local path to write to; on a clean exit it becomes `path`, whole; on an error nothing is left."""
+        with self.unfinished(path) as unfinished:
+            yield unfinished
+            self.publish(unfinished, path)
+
+    @contextlib.contextmanager
+    def unfinished(self, path: str) -> Iterator[Path]:
+        """Give a local path to write what is to become `path`; what was not published on exit goes."""
         if self.is_local:
             target = Path(self.full_path(path))
             target.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{_PARTIAL}")
+            writer = f"{this_process().mark()}-{secrets.token_hex(4)}"
+            unfinished = target.with_name(f".{target.name}.{writer}{_PARTIAL}")
             try:
                 yield unfinished
-                _sync(unfinished)
-                unfinished.replace(target)
-                _sync(target.parent)
             finally:
                 unfinished.unlink(missing_ok=True)
             return
         with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
-            unfinished = Path(folder) / PurePosixPath(path).name
-            yield unfinished
-            self._filesystem.put_file(str(unfinished), f"{self.root}/{path}")
+            yield Path(folder) / PurePosixPath(path).name
+
+    def publish(self, unfinished: Path, path: str, *, durable: bool = True) -> None:
+        """Make `path` of a file that `unfinished` gave, in place of one that may be there."""
+        if self.is_local:
+            target = Path(self.full_path(path))
+            if durable:
+                _sync(unfinished)
+            unfinished.replace(target)
+            if durable:
+                _sync(target.parent)
+        else:
+            self._remote.upload(unfinished, path)
+
+    def publish_new(self, unfinished: Path, path: str, *, durable: bool = True) -> bool:
+        """Make `path` of a file that `unfinished` gave, unless there is one; whether this call did.
+
+        Of several at once one wins on a folder, and where the file system takes conditions: S3, Google, Azure, memory.
+        Elsewhere a look goes before it, and two that look at once both believe that they won; what is there then is one
+        of theirs, whole.
+        """
+        if not self.is_local:
+            return self._remote.upload_new(unfinished, path)
+        target = Path(self.full_path(path))
+        if durable:
+            _sync(unfinished)
+        try:
+            os.link(unfinished, target)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            if target.exists():
+                return False
+            unfinished.replace(target)
+        if durable:
+            _sync(target.parent)
+        return True
 
     @contextlib.contextmanager
     def local_copy(self, path: str) -> Iterator[Path]:
@@ -178,23 +199,33 @@ class Store:
             return
         with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
             copy = Path(folder) / PurePosixPath(path).name
-            self._filesystem.get_file(f"{self.root}/{path}", str(copy))
+            self._remote.download(path, copy)
             yield copy
 
-    def open(self, path: str) -> Any:
+    def open(self, path: str) -> BinaryIO:
         """A seekable binary stream for reading."""
         if self.is_local:
             return Path(self.full_path(path)).open("rb")
-        return self._filesystem.open(f"{self.root}/{path}", "rb")
+        return self._remote.open(path, jumps=False)
+
+    def open_random(self, path: str) -> BinaryIO:
+        """The same, for readers that jump: nothing is read ahead of what they ask for."""
+        if self.is_local:
+            return self.open(path)
+        return self._remote.open(path, jumps=True)
 
     def remove_unfinished(self, folder: str) -> int:
-        """Remove what killed writers left under a folder of a local store; returns how many files went."""
+        """Remove what killed writers left under a folder: unfinished files, or pieces of uploads that nobody goes on
+        with; returns how many went.
+
+        What a process of another machine is writing stays, until nobody has touched it for a day.
+        """
         if not self.is_local:
-            return 0
+            return self._remote.abort_uploads(folder)
         removed = 0
         for unfinished in Path(self.full_path(folder)).rglob(f".*{_PARTIAL}"):
-            if not writer_is_gone(unfinished.name):
-                continue  # another run is writing this one right now
+            if not is_abandoned(unfinished):
+                continue
             unfinished.unlink(missing_ok=True)
             removed += 1
         return removed
@@ -203,12 +234,6 @@ class Store:
 def is_unfinished(name: str) -> bool:
     """Whether a file of a local store has the name of one that is being written, or was when its writer died."""
     return name.startswith(".") and name.endswith(_PARTIAL)
-
-
-def writer_is_gone(name: str) -> bool:
-    """Whether the process that an unfinished file is named after is not (any more) one of this machine."""
-    writer = name.removesuffix(_PARTIAL).rsplit(".", 1)[-1].split("-")[0]
-    return not (writer.isdigit() and _is_running(int(writer)))
 
 
 def _local_files(root: Path, folder: str) -> Iterator[StoredFile]:
@@ -220,28 +245,16 @@ def _local_files(root: Path, folder: str) -> Iterator[StoredFile]:
                 yield StoredFile(path=path.relative_to(root).as_posix(), bytes=found.st_size, modified=found.st_mtime)
 
 
-def _modified(info: Mapping[str, Any]) -> float | None:
-    """When a file was written: each file system says it under a name of its own."""
-    for name in ("LastModified", "last_modified", "updated", "mtime", "created"):
-        match info.get(name):
-            case datetime() as time:
-                return time.timestamp()
-            case int() | float() as seconds:
-                return float(seconds)
-            case str() as text:
-                with contextlib.suppress(ValueError):
-                    return datetime.fromisoformat(text).timestamp()
-    return None
-
-
-def _is_running(pid: int) -> bool:
+def is_abandoned(unfinished: Path) -> bool:
+    """Whether nobody writes an unfinished file any more: its writer is gone, or it is on another machine and silent."""
+    mark = unfinished.name.removesuffix(_PARTIAL).rsplit(".", 1)[-1].rsplit("-", 1)[0]
+    writer = process_of(mark)
+    if writer is not None and writer.is_here():
+        return writer.is_dead()
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return time.time() - unfinished.stat().st_mtime > _ABANDONED_SECONDS
+    except FileNotFoundError:
+        return False  # it was published, or removed by another run
 
 
 def _sync(path: Path) -> None:

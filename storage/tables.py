@@ -1,8 +1,11 @@
 """Parquet files in a store: written against a schema, refused on reading when they are not what the reader knows."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -55,24 +58,68 @@ def _conform(table: pa.Table, schema: pa.Schema, place: str) -> pa.Table:
         raise SchemaMismatch(f"{place}: expected {schema.remove_metadata()}, found {table.schema}: {error}") from error
 
 
-def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(file: Path | BinaryIO, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet file that was written with `schema`, or the named columns of it.
+
+    Args:
+        file: a path, or a seekable stream.
 
     Raises:
         SchemaMismatch: the file was written with another schema or version.
         DamagedFile: the file is not whole.
     """
+    with _opened(file, schema) as opened:
+        wanted = opened.schema_arrow.names if columns is None else list(columns)
+        return opened.read(columns=wanted).select(wanted)
+
+
+def read_rows(
+    file: Path | BinaryIO, schema: pa.Schema, rows: Sequence[int], columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Read some rows of a Parquet file, in the file's order; row groups without any of them are passed over.
+
+    Raises:
+        SchemaMismatch, DamagedFile: see `read_table`.
+        IndexError: the file has no such row.
+    """
+    with _opened(file, schema) as opened:
+        wanted = opened.schema_arrow.names if columns is None else list(columns)
+        groups = opened.metadata.num_row_groups
+        starts = np.cumsum([0, *(opened.metadata.row_group(group).num_rows for group in range(groups))])
+        chosen = np.unique(np.asarray(rows, np.int64))
+        if len(chosen) and not 0 <= chosen[0] <= chosen[-1] < starts[-1]:
+            raise IndexError(f"rows {chosen[0]} to {chosen[-1]} of {starts[-1]}")
+        pieces = [opened.schema_arrow.empty_table().select(wanted)]
+        for group in range(groups):
+            inside = chosen[(chosen >= starts[group]) & (chosen < starts[group + 1])] - starts[group]
+            if len(inside):
+                pieces.append(opened.read_row_group(group, columns=wanted).select(wanted).take(pa.array(inside)))
+        return pa.concat_tables(pieces)
+
+
+def read_row_groups(file: Path | BinaryIO, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Read some columns of a Parquet file, a row group at a time.
+
+    Raises:
+        SchemaMismatch, DamagedFile: see `read_table`.
+    """
+    with _opened(file, schema) as opened:
+        for group in range(opened.metadata.num_row_groups):
+            yield opened.read_row_group(group, columns=list(columns)).select(list(columns))
+
+
+@contextlib.contextmanager
+def _opened(file: Path | BinaryIO, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
+    place = str(getattr(file, "name", file))
     try:
-        found = pq.read_schema(path)
-        check_schema(found, schema, str(path))
         # not pq.read_table: that goes through pyarrow.dataset, whose import takes most of a second
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            wanted = found.names if columns is None else list(columns)
-            return file.read(columns=wanted).select(wanted)
+        with pq.ParquetFile(file, page_checksum_verification=True) as opened:
+            check_schema(opened.schema_arrow, schema, place)
+            yield opened
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # names of a damaged footer are no UTF-8
-        raise DamagedFile(f"{path}: not a whole Parquet file: {error}") from error
+        raise DamagedFile(f"{place}: not a whole Parquet file: {error}") from error
 
 
 def check_schema(found: pa.Schema, expected: pa.Schema, place: str) -> None:

@@ -72,7 +72,7 @@ def export_part(
         **tokenizer_files,
     }
     for name in sorted(files):
-        with output.file(FOLDER, name) as path:
+        with output.file(FOLDER, name, varies=name == "README.md") as path:  # the card names the run
             path.write_bytes(files[name])
     num_tensors = len(decoder.state_dict())
     return PartResult(

@@ -15,6 +15,9 @@ LATEST = "latest"
 
 _LIST_NAME = "collinfo.json"
 _CRAWL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# CC-MAIN-2026-43, a year and a week; the oldest have a year, or two
+_DATED_ID = re.compile(r"(?P<family>.+?)-(?P<year>\d{4})(?:-(?P<last>\d{4}|\d\d))?")
+_MAIN_FAMILY = "CC-MAIN"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d)?")
 
 
@@ -93,14 +96,45 @@ def parse_crawls(content: bytes, place: str) -> list[Crawl]:
     return sorted(found.values(), key=_age, reverse=True)
 
 
+def dated_crawls(crawls: Sequence[Crawl]) -> list[Crawl]:
+    """The crawls whose id says when they were made, newest first by it.
+
+    Of a list with Common Crawl's main crawls (CC-MAIN-...) these alone: a collection beside them, such as CC-NEWS, is
+    no later issue of them.
+    """
+    dated = {crawl.crawl_id: match for crawl in crawls if (match := _DATED_ID.fullmatch(crawl.crawl_id))}
+    families = {match["family"].upper() for match in dated.values()}
+    if _MAIN_FAMILY in families:
+        families = {_MAIN_FAMILY}
+    chosen = [
+        crawl for crawl in crawls if crawl.crawl_id in dated and dated[crawl.crawl_id]["family"].upper() in families
+    ]
+    return sorted(chosen, key=lambda crawl: (_year_and_week(dated[crawl.crawl_id]), crawl.crawl_id), reverse=True)
+
+
+def crawls_between(crawls: Sequence[Crawl], first: str, last: str) -> list[Crawl]:
+    """The dated crawls from one to another, both included, oldest first. Either may be `latest`.
+
+    Raises:
+        UnknownCrawl: one of the two is not listed or has no date, or the last is older than the first.
+    """
+    dated = dated_crawls(crawls)
+    if not dated:
+        raise UnknownCrawl(f"none of the crawls has a date in its id: found {', '.join(c.crawl_id for c in crawls)}")
+    start, end = (dated.index(resolve_crawl(dated, name)) for name in (first, last))
+    if end > start:
+        raise UnknownCrawl(f"{last} is older than {first}: name the older one first")
+    return dated[end : start + 1][::-1]
+
+
 def resolve_crawl(crawls: Sequence[Crawl], name: str) -> Crawl:
-    """The crawl of that id in any case, or the newest for `latest`.
+    """The crawl of that id in any case, or the newest for `latest`: by the date in its id, where any has one.
 
     Raises:
         UnknownCrawl: none has it; the nearest are named.
     """
     if name.lower() == LATEST:
-        return crawls[0]
+        return (dated_crawls(crawls) or crawls)[0]
     by_id = {crawl.crawl_id.upper(): crawl for crawl in crawls}
     found = by_id.get(name.upper())
     if found is not None:
@@ -115,6 +149,11 @@ def resolve_crawl(crawls: Sequence[Crawl], name: str) -> Crawl:
 def is_crawl_id(name: str) -> bool:
     """Whether a name can be that of a crawl: it becomes part of paths."""
     return _CRAWL_ID.fullmatch(name) is not None and ".." not in name
+
+
+def _year_and_week(dated: re.Match[str]) -> tuple[int, int]:
+    year, last = dated["year"], dated["last"] or "00"
+    return (int(last), 0) if len(last) == 4 else (int(year), int(last))
 
 
 def _age(crawl: Crawl) -> tuple[str, str]:

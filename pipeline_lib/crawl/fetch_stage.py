@@ -82,7 +82,8 @@ def fetch_part(
                 lost.append(
                     {name: row[name] for name in ("warc_path", "url", "offset", "length")} | {"reason": error.reason}
                 )
-    output.table("sources", pa.Table.from_pylist(found, schema=SOURCES), SOURCES)
+    # it says where the files are, which is no part of the stage's key: another run may read a copy elsewhere
+    output.varying_table("sources", pa.Table.from_pylist(found, schema=SOURCES), SOURCES)
     if lost:
         output.table("lost", pa.Table.from_pylist(lost, schema=LOST_SOURCES), LOST_SOURCES)
     unit = "ranges" if _SELECTION in inputs else "files"

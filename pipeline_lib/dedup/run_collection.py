@@ -11,19 +11,25 @@ import pyarrow.parquet as pq
 
 from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.kernels.bands import Indices
-from pipeline_lib.survivors import read_survivors, trail_of
+from pipeline_lib.survivors import TRAIL, Trail, read_survivors, trail_of, without_dropped
 from storage.manifests import PublishedStage
 from storage.schemas import fingerprints_schema, signals_schema
 
 
 class RunCollection:
-    """What `judge` left of a crawl, fingerprinted by `signatures`: its parts, and rows in source order."""
+    """What `judge` left of a crawl and nobody withdrew, fingerprinted by `signatures`: its parts, and rows in source
+    order."""
 
     def __init__(self, stages: Mapping[str, PublishedStage], parameters: DedupParameters) -> None:
-        """`stages`: extract, signals, judge, signatures."""
+        """`stages`: extract, signals, judge, signatures; withdrawn where something was."""
         self._signatures = stages["signatures"]
         self._signals = stages["signals"]
-        self._trail = trail_of({name: stages[name] for name in ("extract", "signals", "judge")})
+        before = [name for name in TRAIL[: TRAIL.index("dedup")] if name in stages]
+        self._trail = trail_of({name: stages[name] for name in before})
+        # signatures are made of what is withdrawn, too
+        self._withdrawn = Trail(
+            documents=stages["extract"], drops=[stages[name] for name in before if name == "withdrawn"]
+        )
         self._schema = fingerprints_schema(parameters.signatures().num_permutations)
         self._parameters = parameters
 
@@ -32,7 +38,7 @@ class RunCollection:
         return tuple(self._signatures.part_names)
 
     def fingerprints(self, part: str) -> Iterator[pa.Table]:
-        yield self._signatures.read("fingerprints", part, self._schema)
+        yield without_dropped(self._signatures.read("fingerprints", part, self._schema), self._withdrawn, part)
 
     def texts(self, part: str, rows: Indices) -> pa.Array:
         text = read_survivors(self._trail, part, ["text"])["text"].combine_chunks()
@@ -60,7 +66,8 @@ class RunCollection:
         return np.array(ranks, np.int64)[paths.indices.to_numpy()] if ranks else np.zeros(0, np.int64)
 
     def _doc_ids(self, part: str) -> pa.Array:
-        return self._signatures.read("fingerprints", part, self._schema, columns=["doc_id"])["doc_id"].combine_chunks()
+        signed = self._signatures.read("fingerprints", part, self._schema, columns=["doc_id"])
+        return without_dropped(signed, self._withdrawn, part)["doc_id"].combine_chunks()
 
 
 def _rank(path: str, priority: tuple[str, ...]) -> int:

@@ -13,8 +13,9 @@ from storage.schemas import CLUSTERS, DUPLICATES
 def dedup_part(
     part: Part, inputs: Mapping[str, PublishedStage], output: PartWriter, parameters: DedupParameters
 ) -> PartResult:
-    """Decide over all parts at once: reads extract, signals, judge, signatures, and what earlier runs kept (see
-    `earlier_runs`); writes `duplicates` and `clusters`, one file of each for every part of `signatures`."""
+    """Decide over all parts at once: reads extract, signals, judge, signatures, withdrawn where something was, and what
+    earlier runs kept (see `earlier_runs`); writes `duplicates` and `clusters`, one file of each for every part of
+    `signatures`."""
     documents = RunCollection(inputs, parameters)
     scratch = output.store.scratch_folder
     earlier = earlier_documents(inputs, parameters.banding())

@@ -99,10 +99,13 @@ class SampleGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
+    """`command` shows all documents of which these are some."""
+
     title: str
     groups: Sequence[SampleGroup]
     tone: Tone
     note: str = ""
+    command: str = ""
     kind: Literal["samples"] = "samples"
 
 
@@ -128,6 +131,7 @@ class Pairs:
     title: str
     pairs: Sequence[Pair]
     note: str = ""
+    command: str = ""
     kind: Literal["pairs"] = "pairs"
 
 

@@ -24,7 +24,7 @@ _BEHIND_THE_DOT = (
     "width < 320 && indexof(datum.label, '.') > 0 ? slice(datum.label, indexof(datum.label, '.') + 1) : datum.label"
 )
 _AFTER_THE_DOT = "indexof(datum.label, '.') > 0 ? slice(datum.label, indexof(datum.label, '.') + 1) : datum.label"
-_ROOM_FOR_LABELS = 1.18  # of the longest bar
+_LABEL_PIXELS = 64  # behind the longest bar, for its value
 
 
 def themes() -> dict[str, dict[str, Any]]:
@@ -111,8 +111,8 @@ def bars(
         x=alt.X(
             f"{field}:Q",
             title=title,
-            axis=alt.Axis(format=_ticks(most)),
-            scale=alt.Scale(domain=[0, most * _ROOM_FOR_LABELS], nice=False),
+            axis=_counts(most),
+            scale=_with_room(most),
         ),
         tooltip=_tooltip([(y, _title(y), None), x, *hover]),
     )
@@ -138,9 +138,7 @@ def stacked_bars(rows: Rows, *, x: Measure, y: str, segment: str) -> dict[str, A
         .mark_bar(style="segment")
         .encode(
             y=alt.Y(f"{y}:N", title=None, sort=None, scale=alt.Scale(paddingInner=_BAR_PADDING)),
-            x=alt.X(
-                f"{x[0]}:Q", title=x[1], stack="zero", axis=alt.Axis(format=_ticks(most)), scale=alt.Scale(nice=False)
-            ),
+            x=alt.X(f"{x[0]}:Q", title=x[1], stack="zero", axis=_counts(most), scale=alt.Scale(nice=False)),
             color=alt.Color("fate:N", scale=alt.Scale(domain=["kept", "dropped"])),
             order=alt.Order("at:Q"),
             tooltip=_tooltip([(y, _title(y), None), (segment, _title(segment), None), x]),
@@ -174,7 +172,7 @@ def nested_bars(rows: Rows, *, x: Measure, y: str, segment: str, segments: Seque
                 f"{x[0]}:Q",
                 title=x[1],
                 stack="zero",
-                axis=alt.Axis(format=_ticks(max(totals.values(), default=0))),
+                axis=_counts(max(totals.values(), default=0)),
                 scale=alt.Scale(nice=False),
             ),
             opacity=alt.Opacity(
@@ -256,7 +254,7 @@ def histogram(
         .encode(
             x=alt.X("from:Q", title=x, scale=scale, axis=alt.Axis(format="~s" if logarithmic else "~g", grid=False)),
             x2="to:Q",
-            y=alt.Y("count:Q", title=y, axis=alt.Axis(format=_ticks(most), tickCount=_whole_ticks(most, 4))),
+            y=alt.Y("count:Q", title=y, axis=_counts(most, tickCount=_whole_ticks(most, 4))),
             y2="floor:Q",
             tooltip=_tooltip([("from", "From", number_format), ("to", "To", number_format), ("count", y, ",d")]),
         )
@@ -281,7 +279,7 @@ def columns(rows: Rows, *, x: Channel, y: Measure) -> dict[str, Any]:
             x=alt.X(
                 f"{x[0]}:N", title=x[1], sort=None, axis=alt.Axis(labelAngle=-40), scale=alt.Scale(paddingInner=0.12)
             ),
-            y=alt.Y(f"{y[0]}:Q", title=y[1], axis=alt.Axis(format=_ticks(most), tickCount=_whole_ticks(most, 6))),
+            y=alt.Y(f"{y[0]}:Q", title=y[1], axis=_counts(most, tickCount=_whole_ticks(most, 6))),
             tooltip=_tooltip([(x[0], x[1], None), y]),
         )
     )
@@ -307,10 +305,8 @@ def curves(
     furthest = max((row[x[0]] for row in rows), default=0)
     highest = max((row[y[0]] for row in rows), default=0)
     base = alt.Chart(_inline(rows)).encode(
-        x=alt.X(
-            f"{x[0]}:Q", title=x[1], axis=alt.Axis(format=_ticks(furthest), grid=False), scale=alt.Scale(nice=False)
-        ),
-        y=alt.Y(f"{y[0]}:Q", title=y[1], scale=alt.Scale(zero=zero), axis=alt.Axis(format=_ticks(highest))),
+        x=alt.X(f"{x[0]}:Q", title=x[1], axis=_counts(furthest, grid=False), scale=alt.Scale(nice=False)),
+        y=alt.Y(f"{y[0]}:Q", title=y[1], scale=alt.Scale(zero=zero), axis=_counts(highest)),
         color=alt.Color("series:N", scale=alt.Scale(domain=list(series)), legend=legend),
     )
     hovered = alt.selection_point(name="hovered", nearest=True, on="pointerover", fields=[x[0]], empty=False)
@@ -353,7 +349,7 @@ def intervals(rows: Rows, *, x: Measure, y: str) -> dict[str, Any]:
             [(y, _title(y), None), x, ("low", "Interval from", number_format), ("high", "to", number_format)]
         ),
     )
-    end = alt.X(f"{field}:Q", title=title, scale=alt.Scale(domain=[0, most * _ROOM_FOR_LABELS], nice=False))
+    end = alt.X(f"{field}:Q", title=title, scale=_with_room(most))
     spans = base.transform_filter("isValid(datum.low)")
     chart = alt.layer(
         base.mark_bar(cornerRadiusEnd=2).encode(
@@ -412,9 +408,17 @@ def _tooltip(measures: Sequence[Measure]) -> list[Any]:
     ]
 
 
-def _ticks(most: float) -> str:
-    """Format of an axis that reaches to `most`: 12,000 in full, 1.2M in short."""
-    return ",.6~r" if most < 100_000 else "~s"
+def _with_room(most: float) -> Any:
+    """A scale from 0 that leaves room for a value behind the longest bar, however narrow the chart is."""
+    share = f"max(0.4, (width - {_LABEL_PIXELS}) / max(1, width))"
+    return alt.Scale(domainMin=0, domainMax=alt.ExprRef(expr=f"{most} / {share}"), nice=False)
+
+
+def _counts(most: float, **options: Any) -> Any:
+    """An axis that reaches to `most`: 12,000 in full, 1.2M in short, and 0 as it is."""
+    if most < 100_000:
+        return alt.Axis(format=",.6~r", **options)
+    return alt.Axis(format="~s", labelExpr="datum.value === 0 ? '0' : datum.label", **options)
 
 
 def _title(field: str) -> str:

@@ -14,6 +14,7 @@ from pipeline_lib.report.blocks import Block, Cell, Column, Figure, Figures, Pai
 from pipeline_lib.report.drawing import draw, read_extracted
 from pipeline_lib.report.excerpts import differing, one_line
 from pipeline_lib.report.quantities import count, value
+from pipeline_lib.report.samples import browse_command
 from storage.manifests import PublishedStage
 from storage.schemas import CLUSTERS, DUPLICATES
 
@@ -121,7 +122,11 @@ def duplicate_pairs(inputs: Mapping[str, PublishedStage], *, number: int, seed: 
 
 
 def duplicates_section(
-    figures: DuplicateFigures, pairs: Sequence[Mapping[str, Any]], excerpt_chars: int, runs: Mapping[str, str]
+    figures: DuplicateFigures,
+    pairs: Sequence[Mapping[str, Any]],
+    excerpt_chars: int,
+    runs: Mapping[str, str],
+    run_id: str = "",
 ) -> Section:
     """`runs`: ids of earlier runs by their entry in the index."""
     blocks: list[Block] = []
@@ -136,6 +141,7 @@ def duplicates_section(
         blocks.append(
             Pairs(
                 title="Pairs",
+                command=browse_command(run_id),
                 pairs=[_pair(pair, excerpt_chars) for pair in pairs],
                 note="Each text from a little before the first difference; what the other lacks is marked.",
             )

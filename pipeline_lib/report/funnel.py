@@ -18,6 +18,7 @@ STAGES = (
     "signals",
     "judge",
     "signatures",
+    "withdrawn",
     "dedup",
     "embeddings",
     "semantic",
@@ -40,7 +41,7 @@ STAGES = (
     "export",
 )
 # Stages that decide which documents are in the corpus; the others measure, or use it.
-_DECIDING = ("extract", "judge", "dedup", "semantic", "lines", "decontaminate", "corpus")
+_DECIDING = ("extract", "judge", "withdrawn", "dedup", "semantic", "lines", "decontaminate", "corpus")
 _MAX_BARS = 24
 _MINUS = "\u2212"
 

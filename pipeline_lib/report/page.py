@@ -38,7 +38,7 @@ def render(page: Page) -> str:
     its element. Should something slip through all the same, the Content-Security-Policy runs only the page's two
     scripts, which it knows by their digests, and lets nothing be loaded or sent.
     """
-    bundle, script, style = charts.script_bundle(), _text("charts.js"), _text("page.css")
+    bundle, script, style = charts.script_bundle(), _text("charts.js"), look() + _text("page.css")
     for code in (bundle, script, style):
         if "</" in code and ("</script" in code.lower() or "</style" in code.lower()):
             raise ValueError("a script or style of the page would end its element: it cannot be put in line")
@@ -78,9 +78,14 @@ def _source_hash(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def _breakable(text: str) -> Markup:
+def breakable(text: str) -> Markup:
     """Escaped, with places after `_`, `.`, `/` and `-` at which a browser may begin a new line."""
     return Markup("<wbr>").join(_BREAKS.split(text))  # join escapes what is not markup
+
+
+def look() -> str:
+    """The style sheet of all pages about a run: colours by day and by night, type, tables, cards."""
+    return _text("look.css")
 
 
 def _text(name: str) -> str:
@@ -92,7 +97,7 @@ def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("pipeline_lib.report", _TEMPLATES), autoescape=True, undefined=StrictUndefined
     )
-    environment.filters["breakable"] = _breakable
+    environment.filters["breakable"] = breakable
     dumps: dict[str, Any] = {"sort_keys": True, "allow_nan": False, "separators": (",", ":")}
     environment.policies["json.dumps_kwargs"] = dumps
     return environment

@@ -169,7 +169,7 @@ def _distribution_figure(bound: Bound, found: Distribution, drawn: int, signals:
         notes.append(f"{count(drawn)} of {count(documents)} documents")
     return Figure(
         name=f"signal-{bound.signal}",
-        title=name.replace("_", " ").capitalize(),
+        title=name.replace("num_", "number of ").replace("_", " ").capitalize(),
         specification=charts.histogram(
             bins, x=_unit(name), y="Documents", lines=found.thresholds, logarithmic=found.logarithmic, height=150
         ),

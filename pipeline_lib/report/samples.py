@@ -110,8 +110,14 @@ def rejected_rows(inputs: Mapping[str, PublishedStage], *, per_reason: int, seed
     return [{**row, "url": one_line(row["url"] or "", _URL_CHARS)} for row in rows]
 
 
-def kept_samples(rows: Sequence[Mapping[str, Any]]) -> Samples:
+def browse_command(run_id: str) -> str:
+    """What shows every document of a run, not only those that are drawn; empty where the run has no name."""
+    return f"gristmill browse {run_id}" if run_id else ""
+
+
+def kept_samples(rows: Sequence[Mapping[str, Any]], run_id: str = "") -> Samples:
     return Samples(
+        command=browse_command(run_id),
         title="Documents of the corpus",
         tone="kept",
         note="Drawn by a seeded hash; the beginning of the final text.",
@@ -119,10 +125,11 @@ def kept_samples(rows: Sequence[Mapping[str, Any]]) -> Samples:
     )
 
 
-def dropped_samples(rows: Sequence[Mapping[str, Any]], dropped: Mapping[str, int]) -> Samples:
+def dropped_samples(rows: Sequence[Mapping[str, Any]], dropped: Mapping[str, int], run_id: str = "") -> Samples:
     """One group a rule, in the order of the rows; `dropped` counts the documents of each rule."""
     drawn = Counter(row["rule"] for row in rows)
     return Samples(
+        command=browse_command(run_id),
         title="Dropped documents, by rule",
         tone="dropped",
         note="Drawn by a seeded hash; the beginning of the extracted text, with addresses masked.",

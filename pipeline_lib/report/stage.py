@@ -43,16 +43,18 @@ def report_part(
     html = render(
         Page(
             title=one_line(str(reading(facts, "recipe_name") or "A run"), 80),
-            run_id=one_line(str(reading(facts, "run_id") or ""), 120),
+            run_id=_run_id(facts),
             corpus_digest=one_line(str(reading(facts, "corpus_digest") or ""), 64)[:12],
-            created_at=one_line(str(reading(facts, "created_at") or ""), 40).replace("T", " "),
+            created_at=one_line(str(reading(facts, "created_at") or ""), 40)
+            .replace("T", " ")
+            .replace("+00:00", " UTC"),
             description=one_line(str(reading(facts, "recipe", "description") or ""), 400),
             link=_link(reading(facts, "ui_url")),
             tiles=_tiles(inputs),
             sections=sections,
         )
     )
-    with output.file("report", "report.html", rows=len(sections)) as path:
+    with output.file("report", "report.html", rows=len(sections), varies=True) as path:  # the run's name is on it
         path.write_text(html, encoding="utf-8", newline="\n")
     return PartResult(
         account=Account(documents_in=len(inputs), documents_out=len(inputs), unit_in="stages", unit_out="stages"),
@@ -74,7 +76,7 @@ def _corpus(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, An
         corpus_section(
             compose(inputs["corpus"].manifest),
             edits_table(inputs),
-            [kept_samples(kept)] if kept else [],
+            [kept_samples(kept, _run_id(facts))] if kept else [],
             top_hosts=parameters.top_hosts,
             top_languages=parameters.top_languages,
         )
@@ -101,7 +103,7 @@ def _rules(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, Any
     rows = dropped_rows(
         inputs, per_rule=parameters.samples_per_rule, seed=parameters.seed, excerpt_chars=parameters.excerpt_chars
     )
-    blocks += [dropped_samples(rows, judge.account.dropped)] if rows else []
+    blocks += [dropped_samples(rows, judge.account.dropped, _run_id(facts))] if rows else []
     dropped = sum(judge.account.dropped.values())
     return [
         Section(
@@ -122,7 +124,8 @@ def _duplicates(inputs: Stages, parameters: ReportParameters, facts: Mapping[str
         return []
     pairs = duplicate_pairs(inputs, number=parameters.num_clusters, seed=parameters.seed)
     runs = {str(each["entry"]): str(each["run_id"]) for each in facts.get("earlier", [])}
-    return [duplicates_section(count_duplicates(removing_stages(inputs)), pairs, parameters.excerpt_chars, runs)]
+    figures = count_duplicates(removing_stages(inputs))
+    return [duplicates_section(figures, pairs, parameters.excerpt_chars, runs, _run_id(facts))]
 
 
 def _repeated(inputs: Stages, parameters: ReportParameters, facts: Mapping[str, Any]) -> list[Section]:
@@ -240,6 +243,10 @@ def _tiles(inputs: Stages) -> list[Tile]:
             note = f"xz -9: {scores['xz -9']:.3f}" if "xz -9" in scores else ""
             tiles.append(Tile(label="Bits per byte", value=f"{scores['this model']:.3f}", note=note))
     return tiles
+
+
+def _run_id(facts: Mapping[str, Any]) -> str:
+    return one_line(str(reading(facts, "run_id") or ""), 120)
 
 
 def _link(url: Any) -> str | None:

@@ -14,6 +14,7 @@ from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, REJECTED_RECORDS, 
 
 _DROPPING = {
     "judge": ("decisions", DECISIONS),
+    "withdrawn": ("decisions", DECISIONS),
     "dedup": ("duplicates", DUPLICATES),
     "semantic": ("duplicates", DUPLICATES),
     "lines": ("decisions", DECISIONS),

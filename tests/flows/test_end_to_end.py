@@ -1,47 +1,22 @@
-"""The whole mill on a tiny crawl: the same bytes whoever works and whatever is killed, every document accounted for."""
+"""The whole mill on a tiny crawl: the same bytes whoever works, every document accounted for."""
 
 import itertools
 import shutil
-import signal
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import httpx
 import polars as pl
-import psutil
 import pytest
 from command import Command, command_in
 from tiny_crawl import CRAWL, NUM_FILES, PAGES_PER_FILE
+from tiny_runs import MODEL, TOKENS, arguments, shard_digests, undisturbed
 
-from flows.server import stop_server
-
-TOKENS = (
-    "--set", "goal=tokens", "--set", "tokenizer.vocab_size=400", "--set", "corpus.validation_ratio=0.2",
-)  # fmt: skip
-MODEL = (
-    *TOKENS[2:], "--set", "training.steps=6", "--set", "training.context=64", "--set", "training.batch_tokens=512",
-    "--set", "training.micro_batch_tokens=512", "--set", "training.model.preset=test",
-    "--set", "evaluation.max_bytes=20000", "--set", "evaluation.max_new_tokens=8",
-)  # fmt: skip
+__all__ = ["undisturbed"]
 
 pytestmark = pytest.mark.timeout(1200)  # up to six runs in a test, on machines that are busy
-
-
-def arguments(crawl: Path, *more: str) -> list[str]:
-    return ["run", "minicrawl", "--set", f"source.paths={crawl}", *more]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tiny_crawl: Path, shared_gristmill: Command) -> dict[str, Any]:
-    """A calm run with one worker: what every other run must equal."""
-    gristmill = shared_gristmill
-    done = gristmill(*arguments(tiny_crawl, *TOKENS, "--workers", "1", "--runner", "threads"))
-    assert done.code == 0, done.err
-    shown = gristmill("show", "--json").json()
-    return {"shown": shown, "shards": shard_digests(gristmill.store), "gristmill": gristmill}
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +26,6 @@ def trained(tiny_crawl: Path, tmp_path_factory: pytest.TempPathFactory, prefect_
         done = gristmill(*arguments(tiny_crawl, *MODEL, "--workers", "2", "--runner", "processes"))
         assert done.code == 0, done.err
         yield gristmill
-
-
-def shard_digests(store: Path) -> dict[str, bytes]:
-    return {path.name + path.parent.name: path.read_bytes() for path in sorted(store.glob("stages/tokens/*/*/*.arrow"))}
 
 
 def test_every_stage_accounts_for_every_document(undisturbed) -> None:
@@ -95,132 +66,6 @@ def test_threads_change_no_byte(gristmill, tiny_crawl, undisturbed) -> None:
     assert done.code == 0, done.err
     assert gristmill("show", "--json").json()["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
     assert shard_digests(gristmill.store) == undisturbed["shards"]
-
-
-@pytest.mark.chaos
-def test_kill_9_in_stage_after_stage_changes_no_byte(gristmill, tiny_crawl, undisturbed) -> None:
-    """Killed while extract, dedup and tokens publish, and once more when all of it was there already."""
-
-    def published(pattern: str) -> Callable[[], bool]:
-        return lambda: any(gristmill.store.glob(pattern))
-
-    command = arguments(tiny_crawl, *TOKENS, "--workers", "2")
-    for pattern in ("stages/extract/*/parts/*.json", "stages/dedup/*/*/*", "stages/tokens/*/*/*"):
-        assert gristmill.kill_when(published(pattern), *command), f"ended before {pattern} appeared"
-    done = gristmill(*command)
-    assert done.code == 0, done.err
-    shown = gristmill("show", "--json").json()
-    assert shown["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
-    assert shard_digests(gristmill.store) == undisturbed["shards"]
-    assert not list(gristmill.store.glob("stages/**/*.partial"))
-    runs_before = len(list(gristmill.store.glob("runs/*/run.json")))
-    assert gristmill.kill_when(lambda: len(list(gristmill.store.glob("runs/*/run.json"))) > runs_before, *command)
-    done = gristmill(*command)
-    assert done.code == 0, done.err
-    assert gristmill("show", "--json").json()["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
-    statuses = [run["status"] for run in gristmill("runs", "--json").json()["runs"]]
-    assert statuses == ["interrupted"] * 3 + ["completed", "interrupted", "completed"]
-
-
-@pytest.mark.chaos
-def test_a_second_run_reuses_everything_and_a_flipped_byte_is_found_named_and_mended(
-    gristmill, tiny_crawl, undisturbed
-) -> None:
-    shutil.copytree(undisturbed["gristmill"].store, gristmill.store)
-    command = arguments(tiny_crawl, *TOKENS, "--workers", "1", "--runner", "threads")
-    assert gristmill(*command).code == 0
-    shown = gristmill("show", "--json").json()
-    assert [stage["name"] for stage in shown["stages"] if not stage["reused"]] == []
-
-    whole = {}
-    for stage, pattern in (("extract", "documents/part-00002.parquet"), ("corpus", "train/part-00001.parquet")):
-        (path,) = gristmill.store.glob(f"stages/{stage}/*/{pattern}")
-        whole[path] = path.read_bytes()
-        path.write_bytes(whole[path][:1000] + bytes([whole[path][1000] ^ 1]) + whole[path][1001:])
-    done = gristmill(*command)
-    assert done.code == 0, done.err
-    for path, content in whole.items():
-        assert f"{path.stem} is damaged" in done.err
-        assert path.read_bytes() == content
-    shown = gristmill("show", "--json").json()
-    assert shown["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
-    assert [stage["name"] for stage in shown["stages"] if not stage["reused"]] == ["extract", "corpus"]
-
-
-@pytest.mark.chaos
-def test_a_killed_worker_costs_no_run(gristmill, tiny_crawl, undisturbed) -> None:
-    def kill_a_worker() -> bool:
-        if not any(gristmill.store.glob("stages/extract/*/*")):
-            return False
-        for process in psutil.process_iter(["cmdline", "environ"]):
-            words = process.info["cmdline"] or []
-            environment = process.info["environ"] or {}
-            if "loky" in " ".join(words) and environment.get("GRISTMILL_STORE") == str(gristmill.store):
-                process.kill()
-                return True
-        return False
-
-    # signal 0 does nothing to the run itself: the condition has killed a worker
-    command = arguments(tiny_crawl, *TOKENS, "--workers", "2")
-    killed = False
-
-    def once() -> bool:
-        nonlocal killed
-        killed = killed or kill_a_worker()
-        return False
-
-    gristmill.kill_when(once, *command, number=signal.SIGCONT)
-    assert killed
-    shown = gristmill("show", "--json").json()
-    assert shown["status"] == "completed"
-    assert shown["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
-
-
-@pytest.mark.chaos
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_ctrl_c_and_the_end_signal_stop_cleanly_and_the_next_run_continues(
-    gristmill, tiny_crawl, undisturbed, number: int
-) -> None:
-    command = arguments(tiny_crawl, *TOKENS, "--workers", "2")
-    begun = lambda: any(gristmill.store.glob("stages/extract/*/parts/*.json"))  # noqa: E731
-    assert gristmill.kill_when(begun, *command, number=number)
-    assert gristmill("show", "--json").json()["status"] == "interrupted"
-    assert gristmill(*command).code == 0
-    assert gristmill("show", "--json").json()["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
-
-
-@pytest.fixture
-def small_disk(gristmill) -> Iterator[Callable[[str], None]]:
-    """The store on a file system of a given size; call it again to change the size."""
-    gristmill.store.mkdir()
-
-    def mount(options: str) -> None:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(gristmill.store)], capture_output=True, check=False
-        )
-        if done.returncode:
-            pytest.skip("needs the right to mount a small file system")
-
-    yield mount
-    stop_server(gristmill.store / "prefect")  # while its record is still there
-    subprocess.run(["umount", str(gristmill.store)], capture_output=True, check=False)
-
-
-@pytest.mark.slow
-@pytest.mark.chaos
-def test_a_full_disk_fails_clearly_and_leaves_nothing_half_written(
-    gristmill, tiny_crawl, undisturbed, small_disk
-) -> None:
-    small_disk("size=200k")
-    command = arguments(tiny_crawl, *TOKENS, "--workers", "1", "--runner", "threads")
-    done = gristmill(*command)
-    assert done.code == 1
-    assert "No space left on device" in done.err
-    assert "Traceback" not in done.err
-    small_disk("remount,size=100m")
-    assert gristmill(*command).code == 0
-    assert not list(gristmill.store.glob("stages/**/*.partial"))
-    assert gristmill("show", "--json").json()["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
 
 
 def test_a_changed_threshold_redecides_and_recomputes_nothing_upstream(gristmill, tiny_crawl, undisturbed) -> None:

@@ -1,6 +1,6 @@
 """What `gristmill why` tells people of a page whose lines were taken out, or that was nothing else."""
 
-from flows.why import describe_fate
+from flows.why_told import describe_fate
 
 CAPTURE = {
     "url": "https://a.example/",

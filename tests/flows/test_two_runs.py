@@ -1,141 +1,129 @@
-"""Two runs that differ in one threshold: what `diff` says of them, and what `gc` takes when one of them goes."""
+"""Two runs on one store at once: they share the work, or do it twice, and never mix."""
 
 import json
-from collections.abc import Callable
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
-from click.testing import CliRunner, Result
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from command import Command, command_in
+from tiny_crawl import NUM_FILES
 
-from flows.cli import main
-from flows.end_to_end import end_to_end, thread_runner
-from flows.recipe import load_recipe
-from flows.session import RunSettings
-from storage.removal_mark import removal_mark
-from storage.runs import Run, load_run
-from storage.store import Store
+CORPUS = ("--set", "goal=corpus", "--workers", "1", "--runner", "threads")
+FIRST_STAGES = ("fetch", "extract", "signals", "judge")
+pytestmark = pytest.mark.timeout(1200)  # whole runs, on machines that are busy
 
-MIN_WORDS = 165  # drops some of the tiny crawl's pages, and keeps others
 
-pytestmark = pytest.mark.timeout(900)
+def arguments(crawl: Path, *more: str) -> list[str]:
+    return ["run", "minicrawl", "--set", f"source.paths={crawl}", *CORPUS, *more]
+
+
+@dataclass(kw_only=True)
+class Started:
+    process: "subprocess.Popen[str]"
+
+    def finish(self) -> str:
+        """What it wrote to stderr; it has to end well."""
+        _, err = self.process.communicate(timeout=600)
+        assert self.process.returncode == 0, err
+        return err
+
+
+@pytest.fixture
+def start(gristmill: Command) -> Iterator[Callable[..., Started]]:
+    """Start `gristmill` on the test's store, and go on."""
+    started = []
+
+    def begin(*arguments: str) -> Started:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", *arguments],
+            env=gristmill.environment,
+            cwd=gristmill.store.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return Started(process=process)
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="module")
-def run(tiny_crawl: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> Callable[..., Run]:
-    """Make a corpus of two files, in this process, on a store that the tests share."""
-    store = Store(str(tmp_path_factory.mktemp("two-runs") / "store"))
-
-    def run(*overrides: str) -> Run:
-        settings = ("goal=corpus", f"source.paths={tiny_crawl}", "source.files=2", *overrides)
-        with temporary_settings({PREFECT_API_URL: prefect_server}):
-            flow = end_to_end.with_options(task_runner=thread_runner(2))
-            run_id = flow(
-                load_recipe("minicrawl", settings), RunSettings(store_url=store.url, runner="threads", workers=2)
-            )
-        return load_run(store, run_id)
-
-    run.store = store
-    return run
+def undisturbed(tiny_crawl: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> dict[str, str]:
+    """By stage and key the digest of what a run alone publishes."""
+    for gristmill in command_in(tmp_path_factory.mktemp("undisturbed")):
+        done = gristmill(*arguments(tiny_crawl))
+        assert done.code == 0, done.err
+        return contents(gristmill.store)
+    raise AssertionError
 
 
-@pytest.fixture(scope="module")
-def runs(run) -> tuple[Run, Run]:
-    return run(), run(f"filters.gopher_quality.min_words={MIN_WORDS}")
+def contents(store: Path) -> dict[str, Any]:
+    """What each stage of a store says, but for what is another each time."""
+    found = {}
+    for path in store.glob("stages/*/*/manifest.json"):
+        manifest = json.loads(path.read_text())
+        found[f"{manifest['stage']}/{manifest['key']}"] = [
+            (file["path"], file["content"])
+            for part in manifest["parts"]
+            for file in part["files"]
+            if not file.get("varies")
+        ]
+    return found
 
 
-def gristmill(run, *arguments: str) -> Result:
-    return CliRunner().invoke(main, [*arguments, "--store", run.store.url])
+def wait_until(is_time: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    while not is_time():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
 
 
-def corpus(run, made: Run) -> dict[str, str]:
-    rows = pl.read_parquet(f"{run.store.full_path(made.paths['corpus'])}/*/*.parquet")
-    return dict(zip(rows["doc_id"], rows["url"], strict=True))
+def test_runs_that_begin_together_end_as_one_alone_and_recipes_share_their_first_stages(
+    gristmill, start, tiny_crawl, undisturbed
+):
+    other = ("--set", "dedup.threshold=0.7")
+    for each in [start(*arguments(tiny_crawl, *more)) for more in ((), (), other)]:
+        each.finish()
+    made = contents(gristmill.store)
+    assert {name: made[name] for name in undisturbed} == undisturbed
+    stages = Counter(name.split("/")[0] for name in made)
+    assert {name: stages[name] for name in FIRST_STAGES} == dict.fromkeys(FIRST_STAGES, 1)
+    assert stages["dedup"] == 2
+    runs = gristmill("runs", "--json").json()["runs"]
+    assert [run["status"] for run in runs] == ["completed"] * 3
+    assert len({run["corpus_digest"] for run in runs}) == 1  # nothing in the tiny crawl is between the thresholds
+    assert not list(gristmill.store.glob("stages/**/*.partial"))
+    assert not list(gristmill.store.glob("leases/*"))
 
 
-def test_diff_names_the_changed_key_the_counts_and_the_documents_with_the_rule_that_dropped_them(run, runs) -> None:
-    before, after = (corpus(run, made) for made in runs)
-    done = gristmill(run, "diff", runs[0].run_id, runs[1].run_id, "--examples", "1000", "--json")
-    assert done.exit_code == 0, done.output
-    found: dict[str, Any] = json.loads(done.stdout)
-    assert found["differs"]
-    assert found["recipe"] == [{"name": "filters.gopher_quality.min_words", "a": 50, "b": MIN_WORDS}]
-    assert found["code"] == found["libraries"] == found["notes"] == []
-    assert found["inputs"]["num_gained"] == found["inputs"]["num_lost"] == found["inputs"]["num_changed"] == 0
-    stages = {stage["name"]: stage for stage in found["stages"]}
-    assert {name for name, stage in stages.items() if stage["same_output"]} == {"fetch", "extract", "signals"}
-    (reason,) = [each for each in stages["judge"]["dropped"] if each["name"] == "gopher_quality.too_few_words"]
-    assert reason["a"] == 0
-    assert reason["b"] == runs[1].stage("judge").account.dropped["gopher_quality.too_few_words"]
-
-    documents = found["documents"]
-    lost = before.keys() - after.keys()
-    assert lost
-    assert (documents["a"], documents["b"]) == (len(before), len(after))
-    assert {each["doc_id"] for each in documents["lost"]} == lost
-    assert {each["doc_id"] for each in documents["gained"]} == after.keys() - before.keys()
-    assert documents["num_changed"] == 0
-    for each in documents["lost"]:
-        assert each["url"] == before[each["doc_id"]]
-        assert each["fate"]["stage"] == "judge"
-        assert each["fate"]["rule"] == "gopher_quality.too_few_words"
-        assert each["fate"]["value"] < each["fate"]["threshold"] == MIN_WORDS
-
-
-def test_diff_tells_people_the_same_in_either_direction(run, runs) -> None:
-    there = gristmill(run, "diff", runs[0].run_id, runs[1].run_id, "--examples", "1").stdout
-    assert f"filters.gopher_quality.min_words: 50 -> {MIN_WORDS}" in there
-    assert "B: dropped at judge: gopher_quality.too_few_words, " in there
-    assert f"the line is at {MIN_WORDS}" in there
-    back = gristmill(run, "diff", runs[1].run_id, runs[0].run_id, "--examples", "1").stdout
-    assert "A: dropped at judge: gopher_quality.too_few_words, " in back
-    assert gristmill(run, "diff", runs[0].run_id, "nothing").exit_code == 2
-
-
-def test_diff_is_clear_where_nothing_differs(run, runs) -> None:
-    again = run()
-    done = gristmill(run, "diff", runs[0].run_id, again.run_id)
-    assert done.exit_code == 0
-    assert "nothing differs: recipe, code" in done.stdout
-    assert not json.loads(gristmill(run, "diff", runs[0].run_id, again.run_id, "--json").stdout)["differs"]
-
-
-def test_a_run_that_goes_takes_its_own_outputs_and_a_repeated_one_gives_the_same_corpus(run, runs) -> None:
-    store, (first, second) = run.store, runs
-    own = {each.address.folder for each in second.stages} - {each.address.folder for each in first.stages}
-    listed = gristmill(run, "gc", "--remove-run", second.run_id, "--dry-run", "--yes", "--json")
-    assert listed.exit_code == 0, listed.output
-    answer = json.loads(listed.stdout)
-    assert not answer["removed"]
-    assert {each["path"] for each in answer["garbage"]} == {f"runs/{second.run_id}", *own}
-    assert answer["bytes"] > 10_000
-    assert "nothing was removed: say --yes" in gristmill(run, "gc", "--remove-run", second.run_id).stdout
-    assert all(store.exists(f"{folder}/manifest.json") for folder in own)
-
-    done = gristmill(run, "gc", "--remove-run", second.run_id, "--yes")
-    assert done.exit_code == 0, done.output
-    assert not any(store.exists(folder) for folder in own)
-    assert gristmill(run, "verify", first.run_id, "--sample", "0", "--runner", "threads").exit_code == 0
-    assert "nothing to remove" in gristmill(run, "gc", "--yes").stdout
-
-    again = run(f"filters.gopher_quality.min_words={MIN_WORDS}")
-    assert again.corpus_digest == second.corpus_digest
-    assert {stage.name for stage in again.stages if stage.reused} == {"fetch", "extract", "signals"}
-
-
-def test_a_run_that_begins_while_outputs_are_removed_waits_for_the_end(run, runs, monkeypatch) -> None:
-    """The removal ends as soon as the run says that it waits: without that, the run would go on at once."""
-    said: list[str] = []
-    with removal_mark(run.store) as mark:
-
-        def end_it(_: object, message: str) -> None:
-            said.append(message)
-            if message.startswith("waiting for"):
-                mark.store.remove("gc.json")
-
-        monkeypatch.setattr("flows.progress.RunProgress.say", end_it)
-        run()
-    assert said[0].startswith("waiting for `gristmill gc`")
-    assert [message for message in said if message.startswith("fetch")] == said[1:2]
+@pytest.mark.chaos
+def test_the_second_run_waits_for_whom_it_names_and_takes_over_when_that_is_killed(
+    gristmill, start, tiny_crawl, undisturbed
+):
+    first = start(*arguments(tiny_crawl))
+    wait_until(lambda: any(gristmill.store.glob("leases/extract-*")), first.process)
+    first.process.send_signal(signal.SIGSTOP)  # in the middle of a part, so that the second meets the lease
+    held = [path.name for path in gristmill.store.glob("leases/extract-*")]
+    second = start(*arguments(tiny_crawl))
+    published = lambda: len(list(gristmill.store.glob("stages/extract/*/parts/*.json")))  # noqa: E731
+    wait_until(lambda: published() == NUM_FILES - len(held), second.process)  # all parts but the one that is held
+    first.process.kill()
+    killed_at = time.monotonic()
+    wait_until(lambda: published() == NUM_FILES, second.process)
+    took = time.monotonic() - killed_at
+    err = second.finish()
+    assert contents(gristmill.store) == undisturbed
+    if held:  # the first may have been between two parts when it was stopped
+        assert re.search(rf"extract: waits for part-\d+, which run \S+ \(host \S+, pid {first.process.pid}\)", err)
+        assert took < 25, "it waited until the lease was over, though its holder was gone"

@@ -1,6 +1,5 @@
 """Checkpoints: whole or passed over, of this run or refused."""
 
-import json
 from hashlib import sha256
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 
 from storage.checkpoints import Checkpoint, ForeignCheckpoint, find_checkpoint, save_checkpoint
+from storage.records import parse_record, record_bytes
 from storage.store import Store
 
 FINGERPRINT = {"shards": "aa", "parameters": "bb"}
@@ -60,24 +60,26 @@ def flip(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "harm", "complaint"),
     [
-        ("state.safetensors", flip, "SHA-256"),
-        ("state.safetensors", truncate, "SHA-256"),
-        ("state.safetensors", Path.unlink, "gone"),
+        ("state-*.safetensors", flip, "SHA-256"),
+        ("state-*.safetensors", truncate, "SHA-256"),
+        ("state-*.safetensors", Path.unlink, "gone"),
         ("checkpoint.json", Path.unlink, "never finished"),
         ("checkpoint.json", truncate, "cannot be read"),
         ("checkpoint.json", lambda path: path.write_text("[" * 100_000), "cannot be read"),
         ("checkpoint.json", lambda path: path.write_bytes(b"\xff\xfe{}"), "cannot be read"),
-        ("checkpoint.json", lambda path: path.write_text("[]"), "lacks"),
-        ("checkpoint.json", lambda path: path.write_text('{"version": true}'), "lacks"),
-        ("checkpoint.json", lambda path: edit(path, version=2), "version 2"),
+        ("checkpoint.json", flip, "cannot be read"),
+        ("checkpoint.json", lambda path: path.write_text("[]"), "cannot be read"),
+        ("checkpoint.json", lambda path: path.write_bytes(record_bytes({"version": True})), "lacks"),
+        ("checkpoint.json", lambda path: edit(path, version=99), "version 99"),
         ("checkpoint.json", lambda path: edit(path, step=7), "step 7"),
-        ("checkpoint.json", lambda path: edit(path, sha256="0" * 64), "SHA-256"),
+        ("checkpoint.json", lambda path: edit(path, sha256="0" * 64), "gone"),
     ],
 )
 def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(store, name, harm, complaint) -> None:
     save(store, 10)
     save(store, 20)
-    harm(place(store, 20) / name)
+    (harmed,) = place(store, 20).glob(name)
+    harm(harmed)
     found = find_checkpoint(store, FOLDER, FINGERPRINT)
     assert found.checkpoint is not None
     assert found.checkpoint.step == 10
@@ -87,14 +89,15 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(store, name, ha
 
 
 def edit(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    path.write_bytes(record_bytes({**parse_record(path.read_bytes()), **changes}))
 
 
 def test_arrays_that_are_no_safetensors_are_damage_even_under_their_own_digest(store: Store) -> None:
     save(store, 10)
     hostile = (1 << 62).to_bytes(8, "little") + b"{}"
-    (place(store, 10) / "state.safetensors").write_bytes(hostile)
-    edit(place(store, 10) / "checkpoint.json", sha256=sha256(hostile).hexdigest())
+    digest = sha256(hostile).hexdigest()
+    (place(store, 10) / f"state-{digest[:16]}.safetensors").write_bytes(hostile)
+    edit(place(store, 10) / "checkpoint.json", sha256=digest)
     found = find_checkpoint(store, FOLDER, FINGERPRINT)
     assert found.checkpoint is None
     assert "cannot be read" in found.damaged[0]
@@ -102,9 +105,24 @@ def test_arrays_that_are_no_safetensors_are_damage_even_under_their_own_digest(s
 
 def test_saving_over_a_damaged_checkpoint_of_the_same_step_repairs_it(store: Store) -> None:
     save(store, 10)
-    flip(place(store, 10) / "state.safetensors")
+    (arrays,) = place(store, 10).glob("state-*")
+    flip(arrays)
     save(store, 10)
     assert find_checkpoint(store, FOLDER, FINGERPRINT).damaged == ()
+
+
+def test_two_that_save_the_same_step_with_other_arrays_both_leave_it_whole(store: Store) -> None:
+    """As two machines do whose arithmetic differs in the last bit, when one takes the other for dead."""
+    save(store, 10)
+    theirs = Checkpoint(step=10, arrays={"weights.a": np.zeros((2, 3), np.float32)}, facts={})
+    first = (place(store, 10) / "checkpoint.json").read_bytes()
+    save_checkpoint(store, FOLDER, theirs, FINGERPRINT)
+    assert find_checkpoint(store, FOLDER, FINGERPRINT).damaged == ()
+    (place(store, 10) / "checkpoint.json").write_bytes(first)  # the slower of two that began at once
+    found = find_checkpoint(store, FOLDER, FINGERPRINT)
+    assert found.damaged == ()
+    assert found.checkpoint is not None
+    assert found.checkpoint.arrays["weights.a"][0, 0] == 10
 
 
 @pytest.mark.parametrize("fingerprint", [{**FINGERPRINT, "shards": "cc"}, {"shards": "aa"}, {**FINGERPRINT, "x": "y"}])

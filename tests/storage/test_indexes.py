@@ -16,6 +16,7 @@ from storage.indexes import (
     publish_entry,
     read_entries,
 )
+from storage.records import record_bytes
 from storage.runs import EarlierRun
 from storage.store import Store
 
@@ -61,7 +62,10 @@ def test_an_index_that_is_not_there_is_named_beside_those_that_are(store) -> Non
 
 @pytest.mark.parametrize(
     "damaged",
-    [b"", b'{"version": 1', b"[]", b'{"version": 2}', b'{"version": 1}', b'{"version": 1, "stages": null}', b"\xff"],
+    [
+        *(b"", b'{"version": 2', b"[]", b'{"version": 2}', b"\xff"),
+        *(record_bytes(each) for each in ({"version": 99}, {"version": 2}, {"version": 2, "stages": None})),
+    ],
 )
 def test_a_damaged_entry_is_named_and_not_passed_over(tmp_path, damaged: bytes) -> None:
     store = Store(str(tmp_path))

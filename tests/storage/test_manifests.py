@@ -1,7 +1,6 @@
 """Parts, manifests and damage: what is not committed does not exist, and what changed is found."""
 
 import dataclasses
-import json
 
 import pyarrow as pa
 import pytest
@@ -21,6 +20,7 @@ from storage.manifests import (
     read_manifest,
     read_part_record,
 )
+from storage.records import record_bytes
 from storage.schemas import DECISIONS
 from storage.store import Store
 from storage.tables import DamagedFile
@@ -165,7 +165,10 @@ def test_reading_a_damaged_table_says_that_the_next_run_rebuilds_it(store, conte
         stage.read("decisions", "part-00000", DECISIONS)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b'{"version": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b'{"version": 2}', record_bytes({"version": 2})],
+)
 def test_a_damaged_manifest_is_named_and_a_damaged_part_record_is_no_record(store, content):
     publish_manifest(store, manifest_of(write_part(store)))
     store.publish_bytes(manifest_path(ADDRESS), content)
@@ -177,8 +180,8 @@ def test_a_damaged_manifest_is_named_and_a_damaged_part_record_is_no_record(stor
 
 def test_a_manifest_of_another_version_is_refused_with_what_to_do(store):
     written = {**manifest_of(write_part(store)).as_json(), "version": 99}
-    store.publish_bytes(manifest_path(ADDRESS), json.dumps(written).encode())
-    with pytest.raises(DamagedFile, match=r"version 1.*delete the stage folder"):
+    store.publish_bytes(manifest_path(ADDRESS), record_bytes(written))
+    with pytest.raises(DamagedFile, match=r"version 2.*delete the stage folder"):
         read_manifest(store, ADDRESS)
 
 

@@ -6,7 +6,19 @@ from pathlib import Path
 import pytest
 
 from storage.accounts import Account
-from storage.runs import Run, StageOutcome, UnknownRun, find_run, list_runs, load_run, new_run_id, run_path, save_run
+from storage.records import record_bytes
+from storage.runs import (
+    Run,
+    StageOutcome,
+    UnknownRun,
+    find_run,
+    list_runs,
+    load_run,
+    new_run_id,
+    run_path,
+    save_run,
+    unreadable_runs,
+)
 from storage.store import Store
 
 
@@ -55,10 +67,13 @@ def test_a_store_without_runs_says_how_to_make_one(tmp_path: Path) -> None:
         find_run(Store(str(tmp_path)), "latest")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 99}', b'{"version": 1}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", record_bytes({"version": 99}), record_bytes({"version": 2}), b"\xff\xfe"]
+)
 def test_a_damaged_record_is_named_and_hides_no_other_run(store: Store, content: bytes) -> None:
     store.publish_bytes(run_path("demo-20260104-000000-dddd"), content)
     assert len(list_runs(store)) == 3
+    assert list(unreadable_runs(store)) == ["demo-20260104-000000-dddd"]
     with pytest.raises(UnknownRun, match="dddd"):
         load_run(store, "demo-20260104-000000-dddd")
 

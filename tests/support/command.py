@@ -45,15 +45,16 @@ class Command:
         )
         return Finished(code=done.returncode, out=done.stdout, err=done.stderr)
 
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Run, and do not wait; what it prints goes to files beside the store."""
+        with (self.store.parent / "out.txt").open("ab") as out, (self.store.parent / "err.txt").open("ab") as err:
+            return subprocess.Popen(
+                self._words(arguments), env=self.environment, cwd=self.store.parent, stdout=out, stderr=err
+            )
+
     def kill_when(self, is_time: Callable[[], bool], *arguments: str, number: int = signal.SIGKILL) -> bool:
         """Run, and send the process a signal the moment `is_time()` says so; False where it ended before."""
-        process = subprocess.Popen(
-            self._words(arguments),
-            env=self.environment,
-            cwd=self.store.parent,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = self.start(*arguments)
         while True:
             if is_time():
                 process.send_signal(number)

@@ -1,4 +1,5 @@
-// Draws the charts of the page with the theme that the reader's system asks for, and again when that changes.
+// Draws the charts of the page with the theme that the reader's system asks for, and again when that changes: first those
+// in sight, then the others one at a time whenever the reader does nothing, so that the page can be read at once.
 (() => {
   "use strict";
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
@@ -22,10 +23,29 @@
     return { ...theme, axisBand: { ...theme.axisBand, labelLimit } };
   };
 
+  const places = [...document.querySelectorAll("[data-chart]")].filter((place) => place.dataset.chart in specifications);
+  const AXES = 56; // about as high as what stands under and over a chart
+
+  // room is kept for what is not drawn yet: text must not jump while it is read
+  for (const place of places) {
+    const height = specifications[place.dataset.chart].height;
+    if (Number.isFinite(height)) place.style.minHeight = `${height + AXES}px`;
+  }
+
+  const quiet = () =>
+    new Promise((resolve) => ("requestIdleCallback" in window ? requestIdleCallback(resolve, { timeout: 300 }) : setTimeout(resolve)));
+  const inSight = (place) => {
+    const { top, bottom } = place.getBoundingClientRect();
+    return bottom > 0 && top < window.innerHeight;
+  };
+
   const draw = async () => {
-    for (const place of document.querySelectorAll("[data-chart]")) {
+    const left = new Set(places);
+    while (left.size > 0) {
+      await quiet();
+      const place = [...left].find(inSight) ?? left.values().next().value;
+      left.delete(place);
       const name = place.dataset.chart;
-      if (!(name in specifications)) continue;
       drawn.get(name)?.finalize();
       try {
         drawn.set(name, await vegaEmbed(place, specifications[name], options()));
@@ -33,6 +53,7 @@
         place.textContent = "This chart could not be drawn; the table below says the same.";
         console.error(`${name}: ${error}`);
       }
+      place.style.minHeight = "";
     }
     document.documentElement.dataset.charts = "drawn";
   };

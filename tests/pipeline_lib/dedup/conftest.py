@@ -18,6 +18,8 @@ from pipeline_lib.dedup.engine import Decisions, EarlierDocuments, find_duplicat
 from pipeline_lib.dedup.parameters import DedupParameters
 from pipeline_lib.dedup.signatures import fingerprints, signatures_part
 from pipeline_lib.dedup.stage import dedup_part
+from pipeline_lib.withdrawn.rule import Withdrawn
+from pipeline_lib.withdrawn.stage import withdrawn_part
 from storage.accounts import Account
 from storage.manifests import Part, PublishedStage
 from storage.schemas import CLUSTERS, DECISIONS, DOCUMENTS, DUPLICATES, EDITS, fingerprints_schema, signals_schema
@@ -103,8 +105,11 @@ class Outcome:
 
 
 @contextmanager
-def deduplicated(parts: Mapping[str, Sequence[Page]], parameters: DedupParameters) -> Iterator[Outcome]:
-    """Run both stages in a store of their own: in memory, since Hypothesis runs a test many times."""
+def deduplicated(
+    parts: Mapping[str, Sequence[Page]], parameters: DedupParameters, withdrawn: Withdrawn | None = None
+) -> Iterator[Outcome]:
+    """Run both stages, and between them the one that leaves out what is `withdrawn`, in a store of their own: in
+    memory, since Hypothesis runs a test many times."""
     store = Store(f"memory://{uuid.uuid4().hex}")
     try:
         stages = publish_judged(store, parts)
@@ -114,6 +119,13 @@ def deduplicated(parts: Mapping[str, Sequence[Page]], parameters: DedupParameter
             [Part(name=part) for part in parts],
             lambda part, out: signatures_part(part, stages, out, parameters.signatures()),
         )
+        if withdrawn is not None:
+            stages["withdrawn"] = publish_stage(
+                store,
+                "withdrawn",
+                [Part(name=part) for part in parts],
+                lambda part, out: withdrawn_part(part, stages, out, withdrawn),
+            )
         dedup = publish_stage(
             store, "dedup", [Part(name="all")], lambda part, out: dedup_part(part, stages, out, parameters)
         )
@@ -189,9 +201,9 @@ def decide():
 def run_dedup():
     """`with run_dedup(parts, parameters) as outcome`; `parts` may be one list of pages."""
 
-    def run(parts, parameters=None):
+    def run(parts, parameters=None, withdrawn=None):
         named = parts if isinstance(parts, dict) else {"part-00000": parts}
-        return deduplicated(named, parameters or DedupParameters())
+        return deduplicated(named, parameters or DedupParameters(), withdrawn)
 
     return run
 

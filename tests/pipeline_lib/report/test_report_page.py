@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_run import publish_run
 
 from pipeline_lib.report.composition import compose, corpus_section
 from pipeline_lib.report.learning import training_section
@@ -17,8 +18,10 @@ from pipeline_lib.report.stage import report_part
 from pipeline_lib.report.tokenizer_fit import tokenizer_section
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, StageAddress
+from storage.store import Store
 
 VOID = {"meta", "wbr", "rect"}
+SCRIPTS = 900_000  # characters that no page is without
 
 
 class Elements(HTMLParser):
@@ -213,3 +216,20 @@ def test_metrics_that_are_not_what_they_were_are_left_out(with_metrics, made_run
     tokenizer_section(made["tokenizer"], made["corpus"], top_hosts=3)
     evaluation_section(made["evaluate"], excerpt_chars=100)
     training_section(made["train"], [metrics] if "step" in metrics else [])
+
+
+def test_more_documents_make_the_page_no_larger(facts, tmp_path):
+    sizes = []
+    for per_part in (320, 1280):  # in both every rule drops something
+        run = publish_run(Store(str(tmp_path / str(per_part))), per_part=per_part, hostile="")
+        page, _ = make_page(run, facts)
+        sizes.append(len(page) - SCRIPTS)
+    assert sizes[1] < 1.05 * sizes[0]
+
+
+def test_samples_name_the_command_that_shows_all_documents(made_run, facts):
+    page, _ = make_page(made_run, facts, key="command")
+    command = f'<span class="code">gristmill browse {facts["run_id"]}</span>'
+    assert page.count(command) == 3  # kept ones, dropped ones, pairs of duplicates
+    nameless, _ = make_page(made_run, {**facts, "run_id": None}, key="nameless")
+    assert "gristmill browse" not in nameless

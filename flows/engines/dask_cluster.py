@@ -1,0 +1,168 @@
+"""Dask: a cluster on this machine, or one that runs already.
+
+Its own client, without prefect-dask: Prefect's threads wait for the parts, and a job is a small message. A task that is
+itself sent through prefect-dask costs 280 ms of the client's CPU time, one of these 2.
+"""
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from flows.engines.failures import EngineFailed, WorkerDied, WrongWorker
+from flows.engines.remote_call import RemoteCall, work_here
+from flows.engines.worker_check import Expectations, check_worker
+from flows.engines.worker_process import Unwanted
+from flows.resources import usable_memory_bytes
+from storage.wrong_request import WrongRequest
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+_CONNECT_SECONDS = 30
+_WORKERS_SECONDS = 300  # pods that are pulled, jobs that wait in a queue
+
+
+class DaskCluster:
+    """Dask's workers, local ones with `workers` processes of one thread where no address is given."""
+
+    def __init__(self, workers: int, worker_memory_bytes: int | None, address: str | None) -> None:
+        try:
+            from distributed import Client, LocalCluster
+        except ImportError as error:
+            raise WrongRequest(f"the runner dask needs a package: pip install 'gristmill[dask]' ({error})") from error
+        self.address = address
+        self.workers = workers
+        self._worker_memory_bytes = worker_memory_bytes
+        self._expected: Expectations | None = None
+        self._futures: set[Future] = set()
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._cluster: Any = None
+        try:
+            if address is None:
+                self._cluster = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                    memory_limit=0,  # none of Dask's: our worker processes are watched
+                    silence_logs=logging.CRITICAL,
+                )
+            self._client = Client(
+                self._cluster or address, timeout=_CONNECT_SECONDS, set_as_default=False, name="gristmill"
+            )
+        except (OSError, TimeoutError, ValueError) as error:
+            self.close()
+            raise WrongRequest(
+                f"no Dask scheduler answers at {address}: {error}; start one with `dask scheduler`, and give its "
+                "address, such as tcp://host:8786"
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def check(self, expected: Expectations) -> None:
+        """Look at every worker that there is, and have those that come later looked at before their first part.
+
+        Raises:
+            EngineFailed: there are no workers, and none come.
+            WrongWorker: one would make other bytes, or does not see the store.
+        """
+        if self.address is None:
+            return
+        self._expected = expected
+        try:
+            self._client.wait_for_workers(1, timeout=_WORKERS_SECONDS)
+        except TimeoutError as error:
+            raise EngineFailed(
+                f"the Dask scheduler at {self.address} has no workers, and none came in {_WORKERS_SECONDS} s; start "
+                f"some with `dask worker {self.address} --nthreads 1`"
+            ) from error
+        answers = self._client.run(check_worker, expected, on_error="return", wait=True)
+        for worker, answer in answers.items():
+            if isinstance(answer, WrongWorker):
+                raise answer
+            if isinstance(answer, BaseException):
+                raise WrongWorker(
+                    f"the Dask worker {worker} cannot be looked at: {type(answer).__name__}: {answer}. Workers "
+                    "need the same Python, gristmill and libraries as the run"
+                ) from answer
+
+    def places(self) -> int:
+        if self.address is None:
+            return self.workers
+        try:
+            return sum(self._client.nthreads().values())
+        except (OSError, TimeoutError):
+            return 0
+
+    def exchange(self, call: bytes, alone: bool) -> bytes:
+        """Have a worker work on a call; where the worker is killed, Dask gives it to another.
+
+        Raises:
+            WorkerDied: several workers died of it.
+            EngineFailed: the scheduler is gone.
+        """
+        from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
+
+        remote = RemoteCall(call=call, expected=self._expected, memory_bytes=self._memory_bytes(alone))
+        with self._lock:
+            self._check_open()
+            future = self._client.submit(work_in_dask, remote, pure=False)
+            self._futures.add(future)
+        try:
+            outcome: bytes = future.result()
+            return outcome
+        except KilledWorker as error:
+            raise WorkerDied(
+                f"several Dask workers in a row died with this part, the last on {error.last_worker.address}: killed, "
+                "or over a memory limit of their own; see their logs"
+            ) from error
+        except (FutureCancelledError, OSError, TimeoutError) as error:
+            self._check_open()
+            raise EngineFailed(f"the Dask scheduler at {self._client.scheduler} was lost: {error}") from error
+        finally:
+            with self._lock:
+                self._futures.discard(future)
+
+    def close(self) -> None:
+        """Stop what runs, and the local cluster."""
+        with self._lock:
+            self._is_closed = True
+            futures = list(self._futures)
+        client = getattr(self, "_client", None)
+        if client is not None:
+            if futures:
+                client.cancel(futures, force=True)
+            client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+
+    def _memory_bytes(self, alone: bool) -> int | None:
+        if self.address is not None:
+            return self._worker_memory_bytes
+        usable = usable_memory_bytes()
+        each = self._worker_memory_bytes or usable // self.workers
+        return max(each, min(each * self.workers, usable)) if alone else each
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("the runner was closed: its run is ending")
+
+
+def work_in_dask(remote: RemoteCall) -> bytes:
+    """Work on a call in one of Dask's workers, for as long as the scheduler wants it."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def is_wanted() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is not None and task.state in ("executing", "long-running")
+
+    try:
+        return work_here(remote, is_wanted)
+    except Unwanted:
+        return b""  # nobody reads it

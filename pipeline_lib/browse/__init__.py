@@ -1,0 +1,1 @@
+"""Looking at the documents of a run: a small table of all of them, filters over it, and the pages that show them."""

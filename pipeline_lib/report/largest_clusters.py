@@ -1,0 +1,88 @@
+"""The clusters that duplicates come in the most: which document is kept, how many are not, and why."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline_lib.report.clusters import removing_stages
+from pipeline_lib.report.drawing import read_drawn
+from pipeline_lib.report.excerpts import one_line
+from storage.manifests import PublishedStage
+from storage.schemas import CLUSTERS, DOCUMENTS, DUPLICATES
+
+_URL_CHARS = 200
+
+
+def largest_clusters(inputs: Mapping[str, PublishedStage], *, number: int) -> list[dict[str, Any]]:
+    """The clusters of the most documents, largest first, then by id.
+
+    Keys: documents, kept (how many of them), removed, why (each rule with the number that it removed, and for
+    near-duplicates how similar they were verified to be), url (of one that is kept), cluster_id.
+    """
+    stages = removing_stages(inputs)
+    if not stages:
+        return []
+    sizes = _sizes(stages[-1])
+    chosen = sorted(sizes, key=lambda cluster: (-sizes[cluster], cluster))[:number]
+    wanted = pa.array(chosen, pa.string())
+    kept: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for record in stages[-1].manifest.files("clusters"):
+        members = stages[-1].read("clusters", record.part, CLUSTERS)
+        members = members.filter(pc.and_(members["kept"], pc.is_in(members["cluster_id"], value_set=wanted)))
+        for row in members.select(["cluster_id", "doc_id"]).to_pylist():
+            kept[row["cluster_id"]].append((record.part, row["doc_id"]))
+    first = {cluster: min(places, key=lambda place: place[1]) for cluster, places in kept.items()}
+    documents = read_drawn(inputs["extract"], "documents", DOCUMENTS, ("url",), first.values())
+    urls = {row["doc_id"]: row["url"] for row in documents.to_pylist()}
+    reasons = _reasons(stages, wanted)
+    return [
+        {
+            "documents": sizes[cluster],
+            "kept": len(kept[cluster]),
+            "removed": sum(removed for removed, _, _ in reasons[cluster].values()),
+            "why": ", ".join(_reason(rule, *reasons[cluster][rule]) for rule in sorted(reasons[cluster])),
+            "url": one_line(urls.get(first[cluster][1], ""), _URL_CHARS) if cluster in first else "",
+            "cluster_id": cluster,
+        }
+        for cluster in chosen
+    ]
+
+
+def _sizes(stage: PublishedStage) -> Counter[str]:
+    """Documents of each cluster."""
+    sizes: Counter[str] = Counter()
+    for record in stage.manifest.files("clusters"):
+        counted = pc.value_counts(stage.read("clusters", record.part, CLUSTERS, columns=["cluster_id"])["cluster_id"])
+        sizes.update(dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)))
+    return sizes
+
+
+def _reasons(stages: list[PublishedStage], clusters: pa.Array) -> dict[str, dict[str, tuple[int, float, float]]]:
+    """By cluster and rule: how many it removed, and the least and greatest similarity (NaN where none was taken)."""
+    found: dict[str, dict[str, tuple[int, float, float]]] = defaultdict(dict)
+    for stage in stages:
+        for record in stage.manifest.files("duplicates"):
+            table = stage.read(
+                "duplicates", record.part, DUPLICATES, columns=["cluster_id", "rule", "similarity"]
+            ).filter(pc.is_in(pc.field("cluster_id"), value_set=clusters))
+            grouped = table.group_by(["cluster_id", "rule"]).aggregate(
+                [("similarity", "count", pc.CountOptions(mode="all")), ("similarity", "min"), ("similarity", "max")]
+            )
+            for row in grouped.to_pylist():
+                count, least, most = found[row["cluster_id"]].get(row["rule"], (0, np.nan, np.nan))
+                found[row["cluster_id"]][row["rule"]] = (
+                    count + row["similarity_count"],
+                    float(np.fmin(least, np.nan if row["similarity_min"] is None else row["similarity_min"])),
+                    float(np.fmax(most, np.nan if row["similarity_max"] is None else row["similarity_max"])),
+                )
+    return found
+
+
+def _reason(rule: str, number: int, least: float, most: float) -> str:
+    if rule == "exact_duplicate" or np.isnan(least):
+        return f"{rule}: {number:,}"
+    return f"{rule}: {number:,}, similarity {least:.3f}{f' to {most:.3f}' if most > least else ''}"

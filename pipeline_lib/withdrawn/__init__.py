@@ -1,0 +1,1 @@
+"""What was withdrawn after it was crawled: pages, domains and whole files that stay out of later corpora."""

@@ -1,0 +1,83 @@
+"""From a few parts to all of them: totals that hold in nine of ten draws, and times on so many workers."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.plan_measures import PartMeasure, StageMeasure
+from flows.plan_model import estimate, total_of, wall_seconds
+
+
+def part(name: str = "part-00000", seconds: float = 10.0, **changed: object) -> PartMeasure:
+    values = {"documents_in": 100, "documents_out": 80, "bytes": 1000, "seconds": seconds, "cpu_seconds": seconds}
+    return PartMeasure(name=name, **{**values, **changed})
+
+
+def stage(name: str, *parts: PartMeasure, around_seconds: float = 0.0) -> StageMeasure:
+    return StageMeasure(
+        name=name, unit_in="documents", unit_out="documents", parts=parts, around_seconds=around_seconds
+    )
+
+
+def parts(*seconds: float) -> list[PartMeasure]:
+    return [part(f"part-{number:05d}", each) for number, each in enumerate(seconds)]
+
+
+def test_totals_of_a_sample_hold_the_true_total_in_nine_of_ten_draws() -> None:
+    rng = random.Random(5)
+    population = [rng.gauss(50, 12) for _ in range(300)]
+    draws = 2000
+    held = 0
+    for _ in range(draws):
+        found = total_of(rng.sample(population, 6), len(population))
+        held += found.low <= sum(population) <= found.high
+    assert 0.88 < held / draws < 0.92
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=20))
+def test_a_sample_of_everything_is_the_total_without_a_doubt(values) -> None:
+    found = total_of(values, len(values))
+    assert found.low == found.expected == found.high == pytest.approx(sum(values))
+
+
+def test_one_part_tells_no_spread() -> None:
+    assert total_of([3.0], 10).expected == 30
+    assert total_of([3.0], 10).low is None
+
+
+def test_what_a_worker_loads_first_is_not_counted_for_every_part() -> None:
+    loaded = [part("part-00000", 14.0, is_first=True), *parts(4.0, 4.0)]
+    (found,) = estimate([stage("extract", *loaded)], scale=100)
+    assert found.cpu_seconds.expected == 300 * 4 + 10
+    assert wall_seconds([found], workers=10, requests_per_second=5).expected == 300 * 4 / 10 + 10
+
+
+def test_a_stage_at_once_grows_by_its_power_and_is_not_shared_out() -> None:
+    whole = stage("semantic", part("all", 100.5))
+    (found,) = estimate([whole], scale=4)
+    assert found.exponent == 1.5
+    assert found.seconds.expected == 0.5 + 100 * 8
+    assert wall_seconds([found], 64, 5).expected == found.seconds.expected
+    assert (found.documents_out, found.bytes.expected) == (320, 4000)
+
+
+def test_the_rate_of_requests_is_a_floor_for_any_number_of_workers() -> None:
+    fetching = stage("extract", *(part(f"part-{number:05d}", 1.0, requests=60) for number in range(2)))
+    (found,) = estimate([fetching], scale=50)
+    assert found.requests == 6000
+    assert wall_seconds([found], 1000, requests_per_second=5).expected == 1200
+    assert wall_seconds([found], 1, requests_per_second=1e9).expected == 100
+
+
+def test_no_number_of_workers_is_faster_than_the_longest_part() -> None:
+    (found,) = estimate([stage("extract", *parts(1.0, 30.0))], scale=1)
+    assert wall_seconds([found], 64, 5).expected == 30
+
+
+def test_more_workers_are_never_slower() -> None:
+    stages = estimate([stage("extract", *parts(5.0, 7.0, 6.0)), stage("dedup", part("all", 3.0))], scale=40)
+    walls = [wall_seconds(stages, workers, 5).expected for workers in (1, 2, 8, 64, 1000)]
+    assert walls == sorted(walls, reverse=True)
+    assert walls[0] == pytest.approx(40 * 18 + 0.5 + 2.5 * 40)

@@ -1,0 +1,230 @@
+"""A store that fails one request in five, and lists what was there a while ago, is only slower."""
+
+import os
+import secrets
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import boto3
+import fsspec
+import pytest
+from failing_store import FAULTS, FailingStore
+
+from storage.remote_calls import Patience, StoreUnavailable, may_pass, repeated
+from storage.rolls import DamagedRoll, Roll
+from storage.store import Store, StoreError
+
+
+@pytest.fixture
+def failing(s3_url, s3_server, monkeypatch):
+    """A proxy before the S3 server; tests say what fails. The client gives up at once: it is ours that goes on."""
+    monkeypatch.setattr("storage.remote_calls.PATIENCE", Patience(attempts=12, first_wait_seconds=0.01))
+    with FailingStore(upstream=s3_server, share=0.0) as proxy:
+        settings = {"read_timeout": 3, "connect_timeout": 3, "retries": {"total_max_attempts": 1}}
+        monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": proxy.url, "config_kwargs": settings})
+        yield proxy
+
+
+@pytest.fixture
+def store(failing, s3_url):
+    return Store(s3_url)
+
+
+def test_what_is_written_through_failures_is_read_back_whole(failing, store):
+    failing.share, failing.faults = 0.2, [fault for fault in FAULTS if fault != "stall"]
+    content = {f"folder/{number}": secrets.token_bytes(number * 5_000) for number in range(12)}
+    for path, written in content.items():
+        store.publish_bytes(path, written)
+    for path, written in content.items():
+        assert store.exists(path)
+        assert store.size(path) == len(written)
+        assert store.read_bytes(path) == written
+        with store.local_copy(path) as copy:
+            assert copy.read_bytes() == written
+        with store.open_random(path) as stream:
+            stream.seek(len(written) // 2)
+            assert stream.read() == written[len(written) // 2 :]
+    assert store.names("folder") == sorted(path.removeprefix("folder/") for path in content)
+    store.remove("folder/0")
+    assert not store.exists("folder/0")
+    store.remove("folder")
+    assert store.names("folder") == []
+    assert sum(failing.counts[fault] for fault in FAULTS) > 10
+
+
+def test_a_request_that_is_never_answered_is_asked_again(failing, store):
+    store.publish_bytes("file", b"content")
+    failing.share, failing.faults, failing.seed = 0.5, ["stall"], 3
+    assert store.read_bytes("file") == b"content"
+
+
+def test_a_large_file_in_many_requests_arrives_whole_though_parts_of_it_fail(failing, store):
+    content = os.urandom(1 << 20) * 110  # above what s3fs puts at once
+    failing.share, failing.faults = 0.2, ["503", "reset", "lost_answer"]
+    failing.is_struck = lambda method, path: "uploadId" in path or "partNumber" in path
+    store.publish_bytes("large.bin", content)
+    failing.share = 0.0
+    assert failing.counts["passed"] > 3
+    assert store.read_bytes("large.bin") == content
+
+
+def test_an_upload_that_fails_for_good_publishes_nothing(failing, store, monkeypatch):
+    monkeypatch.setattr("storage.remote_calls.PATIENCE", Patience(attempts=2, first_wait_seconds=0.01))
+    store.publish_bytes("file", b"before")
+    failing.share, failing.faults = 1.0, ["reset"]
+    failing.is_struck = lambda method, path: method == "PUT"
+    with pytest.raises(StoreUnavailable, match=r"writing file.*2 attempts"):
+        store.publish_bytes("file", b"after")
+    assert store.read_bytes("file") == b"before"
+
+
+def test_refusals_and_absence_are_final(failing, store):
+    with pytest.raises(FileNotFoundError):
+        store.read_bytes("absent")
+    assert not store.exists("absent")
+    before = failing.counts["passed"]
+    with pytest.raises(StoreError, match="--store"):
+        Store("s3://no-such-bucket-of-ours/runs").check_writable()
+    assert failing.counts["passed"] - before < 5
+
+
+class Refused(Exception):
+    def __init__(self, status):
+        super().__init__(f"status {status}")
+        self.response = {"ResponseMetadata": {"HTTPStatusCode": status}, "Error": {"Code": "Code"}}
+
+
+class AzureRefused(Exception):
+    def __init__(self, status):
+        super().__init__(f"status {status}")
+        self.status_code = status
+
+
+def caused_by(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "error, passes",
+    [
+        (FileNotFoundError(), False),
+        (PermissionError(), False),
+        (FileExistsError(), False),
+        (ValueError("a mistake of ours"), False),
+        (OSError(28, "No space left on device"), False),
+        (OSError("Forbidden: bucket"), False),
+        (ConnectionResetError(), True),
+        (TimeoutError(), True),
+        (OSError(16, "SlowDown"), True),
+        (Refused(503), True),
+        (Refused(429), True),
+        (Refused(400), False),
+        (caused_by(OSError(22, "bad"), Refused(400)), False),
+        (caused_by(OSError(5, "unknown"), Refused(502)), True),
+        (AzureRefused(503), True),
+        (AzureRefused(403), False),
+    ],
+)
+def test_only_failures_that_may_pass_are_tried_again(error, passes):
+    assert may_pass(error) == passes
+    calls = []
+
+    def fail_once():
+        calls.append(1)
+        if len(calls) == 1:
+            raise error
+        return "done"
+
+    patience = Patience(first_wait_seconds=0.0)
+    if passes:
+        assert repeated("trying", fail_once, patience=patience) == "done"
+    else:
+        with pytest.raises(type(error) if isinstance(error, OSError) and error.errno is None else OSError):
+            repeated("trying", fail_once, patience=patience)
+        assert len(calls) == 1
+
+
+def test_waits_grow_and_differ():
+    waits = list(Patience(attempts=9, first_wait_seconds=1, longest_wait_seconds=16).waits())
+    assert len(waits) == 8
+    for number, wait in enumerate(waits):
+        assert 0.5 * min(16, 2**number) <= wait <= min(16, 2**number)
+    assert waits != list(Patience(attempts=9, first_wait_seconds=1, longest_wait_seconds=16).waits())
+
+
+def test_of_several_writers_of_a_new_file_one_succeeds_though_answers_are_lost(failing, store):
+    failing.share, failing.faults = 0.4, ["lost_answer", "503"]
+    failing.is_struck = lambda method, path: method == "PUT"
+    for number in range(6):
+        path = f"file-{number}"
+        with ThreadPoolExecutor(4) as pool:
+            won = list(pool.map(lambda writer, path=path: store.create_bytes(path, f"by {writer}".encode()), range(4)))
+        assert won.count(True) == 1
+        assert store.read_bytes(path) == f"by {won.index(True)}".encode()
+
+
+def test_a_roll_knows_what_a_listing_of_a_while_ago_does_not(failing, store):
+    failing.stale_seconds = 60.0
+    roll = Roll(store=store, name="runs")
+    assert roll.names() == []
+    assert store.names("runs") == []
+    for number in range(9):
+        store.publish_bytes(f"runs/{number}", b"")
+        roll.add(f"{number}")
+        assert roll.names() == [f"{each}" for each in range(number + 1)]
+    assert store.names("runs") == []
+    assert failing.counts["stale"] > 5
+
+
+def test_names_added_at_once_are_all_on_the_roll(failing, store):
+    failing.share, failing.faults, failing.stale_seconds = 0.1, ["503", "reset", "lost_answer"], 60.0
+    names = [f"run-{number}" for number in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: Roll(store=store, name="runs").add(name), names))
+    assert sorted(Roll(store=store, name="runs").names()) == sorted(names)
+
+
+def test_uploads_that_nobody_goes_on_with_are_aborted(store, s3_url, s3_server, monkeypatch):
+    client = boto3.client("s3", endpoint_url=s3_server)
+    bucket = s3_url.split("/")[2]
+    for key in ("runs/stages/a/file", "runs/stages/ab/file"):
+        client.create_multipart_upload(Bucket=bucket, Key=key)
+    with monkeypatch.context() as patch:  # this server says that all began in 2010
+        patch.setattr("storage.remote_files._ABANDONED", timedelta(days=20_000))
+        assert store.remove_unfinished("stages/a") == 0  # somebody may be writing right now
+    assert store.remove_unfinished("stages/a") == 1
+    assert [each["Key"] for each in client.list_multipart_uploads(Bucket=bucket)["Uploads"]] == ["runs/stages/ab/file"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "memory", "s3"])
+def test_a_roll_keeps_order_and_says_each_name_once(kind, tmp_path, request):
+    url = {"folder": str(tmp_path), "memory": f"memory://{secrets.token_hex(6)}"}.get(kind)
+    store = Store(url or request.getfixturevalue("s3_url"))
+    roll = Roll(store=store, name="names", keep=3)
+    for name in ("b", "a", "b", "c"):
+        roll.add(name)
+    assert roll.names() == ["b", "a", "c"]
+    roll.add("d")
+    assert Roll(store=store, name="names", keep=3).names() == ["a", "c", "d"]
+    assert Roll(store=store, name="others").names() == []
+    store.publish_bytes("rolls/names/00000004.json", b"{")
+    with pytest.raises(DamagedRoll, match="Remove rolls/names"):
+        roll.add("e")
+
+
+def test_a_missing_package_names_the_extra(tmp_path):
+    for scheme, package, extra in (("s3", "s3fs", "s3"), ("gs", "gcsfs", "gs"), ("az", "adlfs", "az")):
+        code = f"import sys; sys.modules['{package}'] = None\nfrom flows.cli import main\nmain()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, "runs", "--store", f"{scheme}://bucket/x"],
+            capture_output=True,
+            text=True,
+            cwd=Path.cwd(),
+            check=False,
+        )
+        assert done.returncode == 2, done.stderr
+        assert f"pip install 'gristmill[{extra}]'" in done.stderr
