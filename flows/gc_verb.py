@@ -5,6 +5,7 @@ import json
 import click
 
 from flows.clear_errors import clear_errors
+from flows.end_signal import end_signal_as_ctrl_c
 from flows.verb_options import json_option, store_option
 from storage.runs import find_run
 from storage.store import Store
@@ -54,7 +55,8 @@ def gc(
     gristmill gc --yes
     gristmill gc --keep-last 4 --older-than 30 --yes
     """
-    with clear_errors(stopped="what is removed is gone, the rest is whole; run it again to go on"):
+    stopped = "what is removed is gone, the rest is whole; run it again to go on"
+    with clear_errors(stopped), end_signal_as_ctrl_c():
         from flows.unreferenced import KeptRuns, describe_removal, find_unreferenced, remove_unreferenced
         from storage.removal_mark import removal_mark
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
+from flows.end_signal import end_signal_as_ctrl_c
 from flows.verb_options import json_option, store_option, workers_option
 from storage.runs import find_run
 from storage.store import Store
@@ -52,7 +53,7 @@ def verify(
     gristmill verify latest --sample 2 --seed 7
     gristmill verify latest --stage judge --stage dedup
     """
-    with clear_errors(stopped="nothing was changed"):
+    with clear_errors(stopped="nothing was changed"), end_signal_as_ctrl_c():
         from flows.compiled import keep_compiled_kernels
 
         keep_compiled_kernels()
