@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command import Command, command_in
+from s3_store import s3_server, s3_url  # noqa: F401 (fixtures)
 from tiny_crawl import write_tiny_crawl
 
 from flows.server import start_server, stop_server
