@@ -128,9 +128,10 @@ class PartWork:
             record = self._made_meanwhile(name, damaged)
             is_ours = record is None
             if record is None:
-                job = replace(
-                    self.job_of(part), claim=taken.claim, damaged=damaged, may_change=self.standing.may_change
-                )
+                job = replace(self.job_of(part), claim=taken.claim)
+                if damaged is not None:
+                    alone = not self.session.other_users(self.address)
+                    job = replace(job, damaged=damaged, may_change=alone)
                 record = self._make(job)
             else:
                 self.from_others.add(name)
