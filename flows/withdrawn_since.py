@@ -49,7 +49,7 @@ class WithdrawnSince:
         """`3 documents (domain example.org); 2 of them in what its model was trained on`."""
         if self.problem is not None:
             return f"cannot be told: {self.problem}"
-        named = [f"{each.kind} {each.value}" for each in self.by]
+        named = list(map(str, self.by))
         more = f" and {len(named) - _SHOWN:,} more" if len(named) > _SHOWN else ""
         said = f"{self.documents:,} document{'s' * (self.documents != 1)} ({', '.join(named[:_SHOWN])}{more})"
         if not self.is_trained:

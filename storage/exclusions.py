@@ -46,6 +46,9 @@ class Exclusion:
     kind: ExclusionKind
     value: str
 
+    def __str__(self) -> str:
+        return f"{'page' if self.kind == 'url' else self.kind} {self.value}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExclusionEntry:
