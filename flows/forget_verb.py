@@ -94,8 +94,6 @@ def forget(
 def _tell(
     store: Store, asked: Sequence[Exclusion], entry: ExclusionEntry | None, *, undo: bool, dry_run: bool, as_json: bool
 ) -> None:
-    from flows.holdings import find_holdings
-
     exclusions = read_exclusions(store)
     new = entry.exclusions if entry is not None else ()
     shown: dict[str, Any] = {"act": "restore" if undo else "withdraw", "dry_run": dry_run}
@@ -103,8 +101,9 @@ def _tell(
     shown["asked"] = _rows(exclusions, asked)
     lines = _describe_act(shown, set(new))
     if not undo:
-        found = find_holdings(store, asked)
-        shown |= found.as_json()
+        from flows.holdings import find_holdings
+
+        shown |= find_holdings(store, asked).as_json()
         lines += _describe_holdings(shown)
     click.echo(json.dumps(shown) if as_json else "\n".join(lines))
 

@@ -57,7 +57,7 @@ def parse_target(text: str, kind: ExclusionKind | None = None) -> Exclusion:
 
 
 def canonical_host(host: str) -> str:
-    """A host as domains are compared: ASCII, lower case, no escapes, no dot behind it, addresses in their short form."""
+    """A host as domains are compared: ASCII, lower case, no escapes, no dot behind it, addresses in short form."""
     bare = host.strip("[]") if ":" in host else host
     if ":" in bare:
         try:
