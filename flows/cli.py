@@ -266,6 +266,8 @@ def report(run: str, store_url: str, open_it: bool) -> None:
             raise UnknownRun(f"run {found.run_id} has no report: it is {found.status}; {found.error or ''}".strip())
         full = store.full_path(path)
         click.echo(full)
+        for mark in withdrawn_since(store, [found]).values():
+            click.echo(f"withdrawn since: {mark.describe()}", err=True)
         if open_it:
             webbrowser.open(Path(full).as_uri() if store.is_local else full)
 
