@@ -30,8 +30,9 @@ _SETTINGS = {
     # progress and errors are on the terminal already, without tracebacks; Prefect's log is in its UI
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_CLI_PROMPT": "false",
-    # a server that goes away: three attempts, within seconds, and not a line for each event that does not arrive
+    # a server that goes away or hangs: three attempts, and not a line for each event that does not arrive
     "PREFECT_CLIENT_MAX_RETRIES": "2",
+    "PREFECT_API_REQUEST_TIMEOUT": "20",
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
 }
 

@@ -218,10 +218,12 @@ def _make_watched(session: Session, stage: Stage, job: PartJob) -> PartRecord:
         say_again(lines_of(error), job.part.name, logger)
         raise
     say_again(logged.lines, job.part.name, logger)
-    if any(line.level >= logging.WARNING for line in logged.lines) and stage.name not in session.warned:
+    worst = max(logged.lines, key=lambda line: line.level, default=None)
+    if worst is not None and worst.level >= logging.WARNING and stage.name not in session.warned:
         session.warned.add(stage.name)
-        worst = max(logged.lines, key=lambda line: line.level)
-        session.progress.say(f"warning: {stage.name}/{job.part.name}: {worst.text} (Prefect's log of the task has all)")
+        session.progress.say(
+            f"warning: {stage.name}/{job.part.name}: {worst.first_line} (all of it is in the task's log)"
+        )
     return logged.result
 
 

@@ -15,6 +15,7 @@ from wandb_file import read_wandb_file
 EMBEDDER = """
 import logging
 import warnings
+import zlib
 
 import numpy as np
 
@@ -23,8 +24,7 @@ def embed(texts):
     logging.getLogger("embedder").warning("%d texts came", len(texts))
     for _ in range(3):
         warnings.warn("vectors are not normalised", stacklevel=1)
-    rng = np.random.default_rng(len(texts))
-    return rng.normal(size=(len(texts), 64)).astype(np.float32)
+    return np.stack([np.random.default_rng(zlib.crc32(text.encode())).normal(size=64) for text in texts])
 """
 SETTINGS = (
     "--set", "semantic.enabled=true", "--set", "semantic.embedding=noisy_embedder:embed",
