@@ -1,6 +1,6 @@
 """The clusters that duplicates come in the most: which document is kept, how many are not, and why."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,11 +26,10 @@ def largest_clusters(inputs: Mapping[str, PublishedStage], *, number: int) -> li
     stages = removing_stages(inputs)
     if not stages:
         return []
-    sizes = _sizes(stages[-1])
-    chosen = sorted(sizes, key=lambda cluster: (-sizes[cluster], cluster))[:number]
-    wanted = pa.array(chosen, pa.string())
+    sizes = _largest(stages[-1], number)
+    wanted = pa.array(sizes, pa.string())
     kept: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    members = [pa.table({name: pa.array([], pa.string()) for name in ("doc_id", "cluster_id")})]
+    members = [pa.schema([CLUSTERS.field(name) for name in ("doc_id", "cluster_id")]).empty_table()]
     for record in stages[-1].manifest.files("clusters"):
         table = stages[-1].read("clusters", record.part, CLUSTERS)
         table = table.filter(pc.is_in(table["cluster_id"], value_set=wanted))
@@ -50,17 +49,23 @@ def largest_clusters(inputs: Mapping[str, PublishedStage], *, number: int) -> li
             "url": one_line(urls.get(first[cluster][1], ""), _URL_CHARS) if cluster in first else "",
             "cluster_id": cluster,
         }
-        for cluster in chosen
+        for cluster in sizes
     ]
 
 
-def _sizes(stage: PublishedStage) -> Counter[str]:
-    """Documents of each cluster."""
-    sizes: Counter[str] = Counter()
+def _largest(stage: PublishedStage, number: int) -> dict[str, int]:
+    """The clusters of the most documents, with how many they have, largest first, then by id."""
+    counted = []
     for record in stage.manifest.files("clusters"):
-        counted = pc.value_counts(stage.read("clusters", record.part, CLUSTERS, columns=["cluster_id"])["cluster_id"])
-        sizes.update(dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)))
-    return sizes
+        ids = stage.read("clusters", record.part, CLUSTERS, columns=["cluster_id"])["cluster_id"]
+        counts = pc.value_counts(ids)
+        counted.append(pa.table({"cluster": counts.field("values"), "documents": counts.field("counts")}))
+    if not counted:
+        return {}
+    summed = pa.concat_tables(counted).group_by("cluster").aggregate([("documents", "sum")])
+    order = [("documents_sum", "descending"), ("cluster", "ascending")]
+    rows = summed.take(pc.select_k_unstable(summed, min(number, len(summed)), order)).to_pylist()
+    return {row["cluster"]: row["documents_sum"] for row in rows}
 
 
 def _reasons(stages: Sequence[PublishedStage], members: pa.Table) -> dict[str, dict[str, tuple[int, float, float]]]:
