@@ -40,6 +40,7 @@ from flows.verb_options import (
     workers_option,
 )
 from flows.verify_verb import verify
+from flows.withdrawn_since import withdrawn_since
 from storage.runs import Run, UnknownRun, find_run, list_runs
 from storage.store import Store
 

@@ -151,10 +151,12 @@ class PartWork:
             say_again(lines_of(error), part, logger)
             raise
         say_again(logged.lines, part, logger)
-        if any(line.level >= logging.WARNING for line in logged.lines) and self.stage not in self.session.warned:
+        worst = max(logged.lines, key=lambda line: line.level, default=None)
+        if worst is not None and worst.level >= logging.WARNING and self.stage not in self.session.warned:
             self.session.warned.add(self.stage)
-            worst = max(logged.lines, key=lambda line: line.level)
-            self.session.progress.say(f"warning: {self.stage}/{part}: {worst.text} (Prefect's log of the task has all)")
+            self.session.progress.say(
+                f"warning: {self.stage}/{part}: {worst.first_line} (all of it is in the task's log)"
+            )
         return logged.result
 
     def _made_meanwhile(self, name: str, damaged: PartRecord | None) -> PartRecord | None:
