@@ -35,11 +35,12 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import DeploymentSchedule, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
+from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.flows import EntrypointType
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.server.schemas import schedules as server_schedules
 from prefect.states import Cancelled, Crashed, Pending, Scheduled
+from prefect.types.entrypoint import EntrypointType
 
 from flows.schedule_times import Due, Times, choose_due, first_date
 from flows.scheduled import TAG, scheduled_run
@@ -172,7 +173,9 @@ class ScheduleProcess:
     def _say_ended(self, client: SyncPrefectClient, due: Due, code: int, was_ended: bool) -> None:
         state = self._asked(lambda: _state_of(client, due.flow_run_id))
         if state is not None and not state.is_final():  # it died without a word
-            crashed = Crashed(message="stopped by hand" if was_ended else f"its process ended with code {code}")
+            crashed: State[Any] = Crashed(
+                message="stopped by hand" if was_ended else f"its process ended with code {code}"
+            )
             self._asked(lambda: _set_state(client, due.flow_run_id, crashed, force=True))
             state = crashed
         completed = code == 0 if state is None else state.is_completed()
@@ -221,6 +224,7 @@ def deploy(name: str, times: Times, parameters: dict[str, Any], description: str
         tags=[TAG],
         entrypoint_type=EntrypointType.MODULE_PATH,  # wherever the process is started
     )
+    assert isinstance(deployment, RunnerDeployment)  # not awaited: nothing runs an event loop here
     found = deployment.apply()
     assert isinstance(found, UUID)
     return found
