@@ -5,7 +5,9 @@ server's address stands in the environment.
 """
 
 import json
+import shutil
 import sys
+import tempfile
 import webbrowser
 from pathlib import Path
 from typing import Any
@@ -258,7 +260,7 @@ def generate(
 @store_option
 @click.option("--open", "open_it", is_flag=True, help="Open it in a browser.")
 def report(run: str, store_url: str, open_it: bool) -> None:
-    """Print where the report page of a run is."""
+    """Print where the report page of a run is; of a store elsewhere, --open opens a copy."""
     with clear_errors():
         store = open_store(store_url)
         found = find_run(store, run)
@@ -270,7 +272,16 @@ def report(run: str, store_url: str, open_it: bool) -> None:
         for mark in withdrawn_since(store, [found]).values():
             click.echo(f"withdrawn since: {mark.describe()}", err=True)
         if open_it:
-            webbrowser.open(Path(full).as_uri() if store.is_local else full)
+            webbrowser.open(_page_here(store, path).as_uri())
+
+
+def _page_here(store: Store, path: str) -> Path:
+    """The report page as a file of this machine: a browser cannot read a bucket, and has no keys to one."""
+    if store.is_local:
+        return Path(store.full_path(path))
+    folder = Path(tempfile.mkdtemp(prefix="gristmill-report-"))  # stays: the browser reads it after this process ends
+    with store.local_copy(path) as copy:
+        return Path(shutil.copy(copy, folder))
 
 
 @main.group()

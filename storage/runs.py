@@ -5,6 +5,7 @@ import re
 import secrets
 import socket
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -18,6 +19,7 @@ from storage.wrong_request import WrongRequest
 
 RunStatus = Literal["running", "completed", "failed", "interrupted"]
 _RUN_VERSION = 2
+_MANIFESTS_AT_ONCE = 8
 _KEPT_ON_ROLL = 100  # listings have the others
 
 
@@ -169,7 +171,10 @@ def open_stages(store: Store, run: Run) -> dict[str, PublishedStage]:
     Raises:
         MissingStage: one of them is not in the store any more.
     """
-    return {each.name: open_stage(store, each.address) for each in run.stages}
+    names = [each.name for each in run.stages]
+    with ThreadPoolExecutor(_MANIFESTS_AT_ONCE) as pool:  # a store elsewhere takes its time for each
+        opened = pool.map(lambda each: open_stage(store, each.address), run.stages)
+        return dict(zip(names, opened, strict=True))
 
 
 def list_runs(store: Store) -> list[Run]:
