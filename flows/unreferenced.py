@@ -23,10 +23,11 @@ from pipeline_lib.report.quantities import size
 from storage.indexes import index_names, read_entries
 from storage.manifests import Manifest, StageAddress, manifest_path, read_manifest
 from storage.references import reachable
+from storage.remote_files import StoredFile
 from storage.removal_mark import RemovalMark
 from storage.runs import Run, UnknownRun, load_run, run_path, this_host
 from storage.scratch import is_scratch, owner_is_gone
-from storage.store import Store, StoredFile, is_abandoned, is_unfinished
+from storage.store import Store, is_abandoned, is_unfinished
 from storage.tables import DamagedFile
 from storage.wrong_request import WrongRequest
 
