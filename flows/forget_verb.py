@@ -206,7 +206,9 @@ def _describe_holdings(shown: Mapping[str, Any]) -> list[str]:
     if shown["runs"]:
         lines += [
             "",
-            "run the recipes again: what was extracted and measured is used as it is, all from dedup on is made anew",
+            "run the recipes again: what was extracted and measured is used as it is, all from dedup on is made anew"
+            if any(held["corpus"] for held in shown["runs"])
+            else "no corpus has it, and later runs leave it out",
             "no text is erased: stages/extract keeps it as long as any run of the source is kept, new ones too, and a",
             "model what it has learned; `gristmill forget --help` says how to extract without it",
         ]

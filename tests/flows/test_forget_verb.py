@@ -172,6 +172,12 @@ def test_what_may_not_have_been_meant_is_said(shop) -> None:
     assert "example.com itself is another domain" in shop("forget", "www.example.com")
 
 
+def test_a_page_that_is_in_no_corpus_asks_for_no_run(shop) -> None:
+    shop.publish_run("held", [1], [])
+    assert "no corpus has it" in shop("forget", PAGES[4])
+    assert "run the recipes again" in shop("forget", PAGES[1])
+
+
 def test_a_whole_file_can_be_withdrawn(shop) -> None:
     run = shop.publish_run("held", [1, 3], [2])
     told = shop.json("forget", "s3://commoncrawl/crawl-data/test.warc.gz")
