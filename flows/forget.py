@@ -7,6 +7,10 @@ tells.
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline_lib.withdrawn.targets import UnclearTarget, parse_target
 from storage.exclusions import (
@@ -17,7 +21,11 @@ from storage.exclusions import (
     publish_exclusions,
     read_exclusions,
 )
+from storage.manifests import MissingStage, open_stage
+from storage.runs import list_runs
+from storage.schemas import SOURCES
 from storage.store import Store
+from storage.tables import DamagedFile, SchemaMismatch
 from storage.wrong_request import WrongRequest
 
 _NAMED = 3
@@ -57,6 +65,31 @@ def parse_list(lines: Iterable[str], place: str, kind: ExclusionKind | None = No
     if not found:
         raise UnclearTarget(f"{place} names nothing: expected a URL, a domain or a file on each line")
     return list(found)
+
+
+def known_by_path(store: Store, asked: Sequence[Exclusion]) -> list[Exclusion]:
+    """The same, but for files given by the address at which a run has read them: these by their logical path, which is
+    what documents carry."""
+    others = {each.value for each in asked if each.kind == "file" and not each.value.startswith("crawl-data/")}
+    if not others:
+        return list(asked)
+    addresses = {value if "://" in value else str(Path(value).absolute()): value for value in others}
+    logical: dict[str, str] = {}
+    stages = {stage.address for run in list_runs(store) if (stage := run.stage("fetch")) is not None}
+    for address in stages:
+        try:
+            fetch = open_stage(store, address)
+            for record in fetch.manifest.files("sources"):
+                sources = fetch.read("sources", record.part, SOURCES, columns=["warc_path", "url"])
+                sources = sources.filter(
+                    pc.is_in(sources["url"], value_set=pa.array(list(addresses), pa.large_string()))
+                )
+                logical |= {addresses[row["url"]]: row["warc_path"] for row in sources.to_pylist()}
+        except (MissingStage, DamagedFile, SchemaMismatch):
+            continue  # of no help here; that what it names is not found, the answer says
+    return [
+        Exclusion(each.kind, logical.get(each.value, each.value)) if each.kind == "file" else each for each in asked
+    ]
 
 
 def withdraw(

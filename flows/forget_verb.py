@@ -80,13 +80,13 @@ def forget(
         from flows.compiled import keep_compiled_kernels
 
         keep_compiled_kernels()
-        from flows.forget import parse_list, parse_targets, restore, withdraw
+        from flows.forget import known_by_path, parse_list, parse_targets, restore, withdraw
 
         store = open_store(store_url)
         asked = parse_targets(targets, kind)
         for path in lists:
             asked += parse_list(_lines(path), str(path), kind)
-        asked = list(dict.fromkeys(asked))
+        asked = list(dict.fromkeys(known_by_path(store, asked)))
         entry = (restore if undo else withdraw)(store, asked, reason, dry_run=dry_run)
         _tell(store, asked, entry, undo=undo, dry_run=dry_run, as_json=as_json)
 
@@ -157,7 +157,7 @@ def _describe_act(shown: Mapping[str, Any], new: set[Exclusion]) -> list[str]:
         said = done if is_new else f"was withdrawn on {row['since'][:19]}, entry {row['entry']}"
         lines.append(f"{said}: {named} ({_meaning(row['kind'], row['value'])})")
     if len(rows) > _NAMES_SHOWN:
-        lines.append(f"and {len(rows) - _NAMES_SHOWN:,} more: {len(new):,} of all {len(rows):,} are new")
+        lines.append(f"and {len(rows) - _NAMES_SHOWN:,} more: {done} {len(new):,} of all {len(rows):,}")
     if shown["act"] == "restore":
         lines.append("run recipes again for it to come back: what was made before it was withdrawn is used as it is")
     return lines
@@ -170,7 +170,7 @@ def _meaning(kind: str, value: str) -> str:
             return f"with all hosts below it; {value[4:]} itself is another domain"
         case "domain":
             return "with all hosts below it"
-        case "url" if value.endswith("/"):  # only the one of a host alone does
+        case "url" if value.find("/") == len(value) - 1:
             return f"its front page alone; the whole site is `gristmill forget {value.partition('/')[0]}`"
         case "url":
             return "this page"
@@ -198,7 +198,7 @@ def _describe_holdings(shown: Mapping[str, Any]) -> list[str]:
         for page in shown["similar"][:_PAGES_SHOWN]:
             alike = "" if page["similarity"] is None else f" {page['similarity']:.3f}"
             where = page["url"] or f"document {page['doc_id']} of the earlier run {page['kept_run']}"
-            fate = "is in the corpus" if page["fate"] == "stays" else "comes back with the next run"
+            fate = "was kept" if page["fate"] == "stays" else "comes back with the next run"
             lines.append(f"  {where}  {page['rule']}{alike}, {fate}")
         if shown["num_similar"] > _PAGES_SHOWN:
             lines.append(f"  and {shown['num_similar'] - _PAGES_SHOWN:,} more; --json names the first thousand")
@@ -206,7 +206,9 @@ def _describe_holdings(shown: Mapping[str, Any]) -> list[str]:
     if shown["runs"]:
         lines += [
             "",
-            "run the recipes again: what was extracted and measured is used as it is, all from dedup on is made anew",
+            "run the recipes again: what was extracted and measured is used as it is, all from dedup on is made anew"
+            if any(held["corpus"] for held in shown["runs"])
+            else "no corpus has it, and later runs leave it out",
             "no text is erased: stages/extract keeps it as long as any run of the source is kept, new ones too, and a",
             "model what it has learned; `gristmill forget --help` says how to extract without it",
         ]

@@ -29,6 +29,11 @@ from storage.tables import DamagedFile, SchemaMismatch
 
 _WORKERS = 4  # reading a few columns waits for the disk or the network
 _MAX_NAMED = 1000  # similar pages; all are counted
+_PAIRS = {
+    **dict.fromkeys(("doc_id", "like", "rule", "kept_run"), pl.String),
+    "similarity": pl.Float64,
+    "fate": pl.String,
+}
 _MADE_OF_A_CORPUS = ("tokenizer", "checkpoint", "export", "index", "report")  # of `Run.paths`
 
 
@@ -80,8 +85,8 @@ class SimilarPage:
     """A page that dedup found to be like one that was asked for, and that is not withdrawn itself.
 
     Attributes:
-        fate: `stays`: it is in the corpus, and the other was removed as its copy; `returns`: it was removed as the
-            copy, and has no reason to be in the next run.
+        fate: `stays`: dedup kept it, and removed the other as its copy; `returns`: it was removed as the copy, and will
+            be kept by the next run.
         url: None where it is a page of an earlier run, whose entry in the index is `kept_run`.
     """
 
@@ -290,7 +295,7 @@ def _similar_pages(runs: Sequence[Run], search: _Search, withdrawn: Matcher) -> 
 
 def _pairs(stage: PublishedStage, asked: pa.Array) -> pl.DataFrame:
     """Of each pair of duplicates the one that was not asked for (`doc_id`), where the other was (`like`)."""
-    found = []
+    found = [pl.DataFrame(schema=_PAIRS)]
     columns = ["doc_id", "rule", "kept_id", "kept_run", "similarity"]
     for record in stage.manifest.files("duplicates"):
         rows = stage.read("duplicates", record.part, DUPLICATES, columns=columns)

@@ -24,12 +24,13 @@ def answer(store: Store, question: Mapping[str, Any], find: Callable[[], Any]) -
     path = f"{_FOLDER}/{value_digest(question)[:_NAME_DIGITS]}.json"
     try:
         known = json.loads(store.read_bytes(path))
-        if known["question"] == question:
+        if known["question"] == question and known["digest"] == value_digest(known["answer"]):
             return known["answer"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass  # never asked, or damaged: it is found anew
     found = find()
-    body = json.dumps({"question": question, "answer": found}, indent=1, sort_keys=True, allow_nan=False)
+    kept = {"question": question, "answer": found, "digest": value_digest(found)}
+    body = json.dumps(kept, indent=1, sort_keys=True, allow_nan=False)
     with suppress(OSError):  # a store that can only be read can still be asked
         store.publish_bytes(path, body.encode())
     return found

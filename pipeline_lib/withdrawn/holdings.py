@@ -21,7 +21,7 @@ class Holding:
     """The withdrawn documents of one file: at least one.
 
     Attributes:
-        documents: doc_id, url, and `place`, int32: which of `Matcher.listed` withdrew it.
+        documents: doc_id, and `place`, int32: which of `Matcher.listed` withdrew it.
     """
 
     file: FileRecord
@@ -41,7 +41,7 @@ def holdings(stage: PublishedStage, matcher: Matcher, workers: int) -> Iterator[
         documents = stage.read(record.table, record.part, tables[record.table], columns=["doc_id", *COLUMNS])
         found = matcher.find(documents)
         rows = np.flatnonzero(found != NOT_WITHDRAWN)
-        return documents.select(["doc_id", "url"]).take(pa.array(rows)).append_column("place", pa.array(found[rows]))
+        return documents.select(["doc_id"]).take(pa.array(rows)).append_column("place", pa.array(found[rows]))
 
     with ThreadPoolExecutor(workers, thread_name_prefix="withdrawn") as pool:
         for record, documents in zip(files, in_order(look, files, pool, ahead=workers), strict=True):

@@ -14,7 +14,7 @@ from storage.accounts import Account
 from storage.exclusions import read_exclusions
 from storage.manifests import PublishedStage, publish_manifest
 from storage.runs import Run, StageOutcome, save_run
-from storage.schemas import DOCUMENTS
+from storage.schemas import DOCUMENTS, SOURCES
 from storage.store import Store
 
 PAGES = {
@@ -48,8 +48,8 @@ class Shop:
         documents = {"part-00000": {"documents": (pa.Table.from_pylist(rows, DOCUMENTS), DOCUMENTS)}}
         splits = [[corpus_row(number, **_place(number)) for number in split] for split in (train, validation)]
         stages = [
-            self._publish(publish_tables(self.store, "extract", documents)),
-            self._publish(publish_splits(self.store, [(splits[0], splits[1])], key=run_id)),
+            self.publish(publish_tables(self.store, "extract", documents)),
+            self.publish(publish_splits(self.store, [(splits[0], splits[1])], key=run_id)),
         ]
         if is_trained:
             stages.append(StageOutcome(name="train", key="t", account=_nothing(), reused=False, seconds=0.0))
@@ -66,7 +66,7 @@ class Shop:
         save_run(self.store, run)
         return run
 
-    def _publish(self, stage: PublishedStage) -> StageOutcome:
+    def publish(self, stage: PublishedStage) -> StageOutcome:
         publish_manifest(self.store, stage.manifest)
         return StageOutcome(
             name=stage.manifest.stage, key=stage.manifest.key, account=_nothing(), reused=False, seconds=0.0
@@ -172,6 +172,12 @@ def test_what_may_not_have_been_meant_is_said(shop) -> None:
     assert "example.com itself is another domain" in shop("forget", "www.example.com")
 
 
+def test_a_page_that_is_in_no_corpus_asks_for_no_run(shop) -> None:
+    shop.publish_run("held", [1], [])
+    assert "no corpus has it" in shop("forget", PAGES[4])
+    assert "run the recipes again" in shop("forget", PAGES[1])
+
+
 def test_a_whole_file_can_be_withdrawn(shop) -> None:
     run = shop.publish_run("held", [1, 3], [2])
     told = shop.json("forget", "s3://commoncrawl/crawl-data/test.warc.gz")
@@ -179,6 +185,20 @@ def test_a_whole_file_can_be_withdrawn(shop) -> None:
     assert shop.json("show", run.run_id)["withdrawn_since"]["by"] == [
         {"kind": "file", "value": "crawl-data/test.warc.gz", "documents": 3}
     ]
+
+
+def test_a_file_can_be_given_by_the_path_at_which_it_was_read(shop, tmp_path, monkeypatch) -> None:
+    run = shop.publish_run("held", [1], [])
+    source = {"kind": "texts", "warc_path": "crawl.jsonl", "url": str(tmp_path / "in" / "crawl.jsonl"), "position": 0}
+    source |= {"offset": 0, "length": -1, "wanted": None, "bytes": 1, "fingerprint": "f"}
+    tables = {"part-00000": {"sources": (pa.Table.from_pylist([source], SOURCES), SOURCES)}}
+    run.stages.append(shop.publish(publish_tables(shop.store, "fetch", tables)))
+    save_run(shop.store, run)
+    monkeypatch.chdir(tmp_path)
+    shop("forget", "in/crawl.jsonl", "elsewhere/crawl.jsonl")
+    assert shop.in_force() == {("file", "crawl.jsonl"), ("file", "elsewhere/crawl.jsonl")}
+    shop("forget", str(tmp_path / "in" / "crawl.jsonl"), "--undo")
+    assert shop.in_force() == {("file", "elsewhere/crawl.jsonl")}
 
 
 @pytest.mark.parametrize(

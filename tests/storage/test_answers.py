@@ -23,7 +23,10 @@ def test_a_damaged_answer_is_found_again(tmp_path) -> None:
     store = Store(str(tmp_path))
     assert answer(store, {"asks": "a"}, lambda: 1) == 1
     (kept,) = (tmp_path / "answers").iterdir()
-    for damaged in (b"", b"[]", b"{}", b"[" * 100_000, b'{"question": {"asks": "b"}, "answer": 3}'):
+    whole = kept.read_bytes()
+    changed = whole.replace(b'"answer": 1', b'"answer": 7')
+    assert changed != whole
+    for damaged in (b"", b"[]", b"{}", b"[" * 100_000, whole.replace(b'"asks": "a"', b'"asks": "b"'), changed):
         kept.write_bytes(damaged)
         assert answer(store, {"asks": "a"}, lambda: 2) == 2
         assert answer(store, {"asks": "a"}, lambda: 4) == 2
