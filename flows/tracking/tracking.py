@@ -31,7 +31,8 @@ Tell = Callable[[Tracker], None]
 
 
 class Tracking:
-    """The trackers of one run, begun at once. Methods return at once, and raise nothing; may be called from any thread.
+    """The trackers of one run, begun here. Methods raise nothing, all but `close` return at once, and any thread may
+    call them.
 
     Args:
         rates: other learning rates, as `training_metrics` takes them.
