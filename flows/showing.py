@@ -27,7 +27,7 @@ Send = Callable[[SyncPrefectClient], object]
 
 
 class Showing:
-    """A thread that sends to Prefect's server what a run shows. Methods raise nothing, and all but `close` return at once.
+    """A thread that sends to Prefect's server what a run shows. Its methods raise nothing, and only `close` waits.
 
     Of several messages of one name that wait, the last is sent. Without a flow run nothing is.
     """
