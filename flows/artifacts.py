@@ -112,8 +112,13 @@ def throughput_table(manifests: Mapping[str, Manifest], reused: set[str]) -> lis
 
 def _cells(rows: Sequence[Mapping[str, Any]]) -> str:
     """A table as Prefect's pages take it; what is not there is an empty cell."""
-    shown = [{name: "" if value is None else value for name, value in row.items()} for row in rows]
-    return json.dumps(shown, allow_nan=False)
+    return json.dumps([{name: _cell(value) for name, value in row.items()} for row in rows], allow_nan=False)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.6g}"  # as text: not every float is JSON
+    return "" if value is None else value
 
 
 def _places(session: Session) -> str:

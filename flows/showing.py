@@ -27,7 +27,7 @@ Send = Callable[[SyncPrefectClient], object]
 
 
 class Showing:
-    """A thread that sends to Prefect's server what a run shows. Methods return at once, and raise nothing.
+    """A thread that sends to Prefect's server what a run shows. Its methods raise nothing, and only `close` waits.
 
     Of several messages of one name that wait, the last is sent. Without a flow run nothing is.
     """
@@ -62,8 +62,9 @@ class Showing:
             kind: `markdown`, `table` or `image`, as Prefect's pages know it.
             data: what a kind wants: text, a list of rows, or an address.
         """
-        wanted = self._artifact(key, kind, data, description)
-        self._put(f"artifact {key}", lambda client: client.create_artifact(wanted))
+        self._put(
+            f"artifact {key}", lambda client: client.create_artifact(self._artifact(key, kind, data, description))
+        )
 
     def progress(self, stage: str, done: int, total: int, note: str = "") -> None:
         """Show how far a stage of several steps is: its beginning and its end, and every few seconds between."""

@@ -31,7 +31,8 @@ Tell = Callable[[Tracker], None]
 
 
 class Tracking:
-    """The trackers of one run, begun at once. Methods return at once, and raise nothing; may be called from any thread.
+    """The trackers of one run, begun here. Methods raise nothing, all but `close` return at once, and any thread may
+    call them.
 
     Args:
         rates: other learning rates, as `training_metrics` takes them.
@@ -54,6 +55,7 @@ class Tracking:
         self._scratch = None if store.is_local or not names else Path(tempfile.mkdtemp(prefix="gristmill-tracking-"))
         self._queue: queue.Queue[Tell | None] = queue.Queue(_MAX_WAITING)
         self._has_let_go = False
+        self._has_failed_to_publish = False
         self._last_step = 0
         self._published: dict[str, tuple[int, int]] = {}  # path -> size and time of the copy in the store
         commit = run.environment.get("git_commit")
@@ -74,6 +76,8 @@ class Tracking:
         if self._trackers:
             self._thread = threading.Thread(target=self._serve, name="tracking", daemon=True)
             self._thread.start()
+        elif self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def note(self, **facts: str) -> None:
         """What became known of the run."""
@@ -109,14 +113,17 @@ class Tracking:
         """Tell the trackers how the run ended, within a bound, and publish their files."""
         scores = {name: value for name, value in _numbers(run.metrics).items() if not name.endswith("seconds")}
         status = run.status
-        self._put(lambda tracker: tracker.close(scores, status))
         if self._thread is None:
             return
+        deadline = time.monotonic() + _CLOSE_SECONDS
         try:
+            self._queue.put(lambda tracker: tracker.close(scores, status), timeout=_CLOSE_SECONDS)
             self._queue.put(None, timeout=_CLOSE_SECONDS)
         except queue.Full:
-            return
-        self._thread.join(_CLOSE_SECONDS)
+            pass
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            self._warn(f"trackers did not take the end of the run within {_CLOSE_SECONDS:.0f} s")
 
     def _put(self, tell: Tell) -> None:
         if self._thread is None:
@@ -178,8 +185,10 @@ class Tracking:
                 with self._store.publishing(f"runs/{self._run_id}/{name}") as unfinished:
                     shutil.copyfile(path, unfinished)
                 self._published[name] = (found.st_size, found.st_mtime_ns)
-        except OSError as error:
-            self._warn(f"files of trackers could not be published ({error}); the run goes on")
+        except Exception as error:  # noqa: BLE001 (object stores raise exceptions of their own libraries)
+            if not self._has_failed_to_publish:
+                self._has_failed_to_publish = True
+                self._warn(f"files of trackers could not be published ({error}); the run goes on")
 
 
 def training_metrics(row: Mapping[str, Any], rates: Mapping[str, float]) -> dict[str, float]:

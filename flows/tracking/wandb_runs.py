@@ -52,7 +52,8 @@ class WandbRun:
         self._run.log({**metrics, **{f"{group}/step": step for group in groups}})
 
     def note(self, facts: Mapping[str, str]) -> None:
-        self._run.config.update({f"run/{name}": value for name, value in facts.items()}, allow_val_change=True)
+        config: Any = self._run.config  # its methods carry no types
+        config.update({f"run/{name}": value for name, value in facts.items()}, allow_val_change=True)
 
     def flush(self) -> None:
         """Nothing to do: its own process writes at once."""
