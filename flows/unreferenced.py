@@ -21,10 +21,12 @@ import psutil
 from pipeline_lib.dedup.earlier_runs import stage_of_input
 from pipeline_lib.report.quantities import size
 from storage.indexes import index_names, read_entries
+from storage.leases import Holder, Leases
 from storage.manifests import Manifest, StageAddress, manifest_path, read_manifest
 from storage.references import reachable
 from storage.removal_mark import RemovalMark
-from storage.runs import Run, UnknownRun, load_run, run_path, this_host
+from storage.rolls import DamagedRoll
+from storage.runs import NAME_TAKEN, Run, UnknownRun, load_run, run_ids, run_path, this_host
 from storage.scratch import is_scratch, owner_is_gone
 from storage.store import Store, StoredFile, is_abandoned, is_unfinished
 from storage.tables import DamagedFile
@@ -124,7 +126,8 @@ def find_unreferenced(
     """
     now = now or datetime.now(UTC)
     runs = _all_runs(store)
-    live = [run for run in runs if is_live(run)]
+    held = _held_by(store)
+    live = [run for run in runs if _is_live(run, held)]
     entries = [entry for index in index_names(store) for entry in read_entries(store, index)]
     indexed = {entry.run_id: f"entry {entry.name} of the index {entry.index}" for entry in entries}
     _check_removable(kept, runs, live, indexed)
@@ -145,7 +148,7 @@ def find_unreferenced(
     look_up = cache(lambda address: _manifest(store, address))
     roots = {
         *(stage.address for run in staying for stage in run.stages),
-        *(named for run in staying for named in _named_in_recipe(run.recipe)),
+        *(named for run in staying for named in _named_in(run.recipe)),
         *(StageAddress(stage=name, key=key) for entry in entries for name, key in entry.stages.items()),
         *_leased(store),
         *(address for address in folders for run in live if run.stage(address.stage) is None),
@@ -215,17 +218,32 @@ def describe_removal(removal: Removal, *, is_done: bool) -> str:
     return "\n".join(lines)
 
 
-def is_live(run: Run) -> bool:
+def _held_by(store: Store) -> dict[str, Holder]:
+    """The leases that runs hold on themselves while they are going on, by run id."""
+    return {holder.run: holder for holder in Leases(store=store, run="").standing("run-").values()}
+
+
+def _is_live(run: Run, held: Mapping[str, Holder]) -> bool:
     """Whether a run is going on, as far as can be known: of other machines what the record says."""
-    return run.status == "running" and not (run.host == this_host() and not psutil.pid_exists(run.pid))
+    if run.status != "running":
+        return False
+    if run.run_id in held:
+        return not held[run.run_id].process.is_dead()
+    return not (run.host == this_host() and not psutil.pid_exists(run.pid))
 
 
 def _all_runs(store: Store) -> list[Run]:
     """All runs, oldest first: one that cannot be read may refer to anything, and stops everything."""
     runs = []
-    for run_id in store.names("runs"):
-        if not store.exists(run_path(run_id)):
-            continue  # its record was never written, or is removed: nothing can be asked of it
+    try:
+        known = run_ids(store)
+    except DamagedRoll as error:
+        raise UnreadableRun(f"{error}. Until then nothing is removed: a run may be on it") from error
+    for run_id in known:
+        path = run_path(run_id)
+        # Removed; or it begins now, has only taken its name, and looks for the mark when its record is written.
+        if not store.exists(path) or store.read_bytes(path) == NAME_TAKEN:
+            continue
         try:
             runs.append(load_run(store, run_id))
         except UnknownRun as error:
@@ -265,28 +283,25 @@ def _inputs(manifest: Manifest | None) -> Iterable[StageAddress]:
     return [StageAddress(stage=stage_of_input(name), key=key) for name, key in manifest.inputs.items()]
 
 
-def _named_in_recipe(value: Any) -> Iterator[StageAddress]:
-    """Outputs that a recipe reads by their path, such as an exported model that scores documents."""
+def _named_in(value: Any) -> Iterator[StageAddress]:
+    """Outputs that texts name by their path, as a recipe does that reads an exported model."""
     match value:
         case str():
             for stage, key in _ADDRESS.findall(value):
                 yield StageAddress(stage=stage, key=key)
         case Mapping():
             for each in value.values():
-                yield from _named_in_recipe(each)
+                yield from _named_in(each)
         case list() | tuple():
             for each in value:
-                yield from _named_in_recipe(each)
+                yield from _named_in(each)
 
 
 def _leased(store: Store) -> Iterator[StageAddress]:
-    """Whatever files of the folder `leases` name as being made or used, by whomever."""
-    for name in store.names("leases"):
-        try:
-            content = store.read_bytes(f"leases/{name}").decode("utf-8", "replace")
-        except FileNotFoundError:
-            continue  # let go since it was listed
-        yield from _named_in_recipe([name, content])
+    """Whatever those who may be alive say that they make or use."""
+    for name, holder in Leases(store=store, run="").standing("").items():
+        if not holder.process.is_dead():
+            yield from _named_in([name, *holder.uses])
 
 
 def _run_garbage(store: Store, run: Run) -> Garbage:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from storage.accounts import Account
 from storage.manifests import PublishedStage, StageAddress, open_stage
@@ -16,6 +16,7 @@ from storage.rolls import DamagedRoll, Roll
 from storage.store import Store
 from storage.wrong_request import WrongRequest
 
+NAME_TAKEN: Final = b"{}"  # in place of a record, for the moment between the choice of an id and the first record
 RunStatus = Literal["running", "completed", "failed", "interrupted"]
 _RUN_VERSION = 2
 _KEPT_ON_ROLL = 100  # listings have the others
@@ -170,6 +171,15 @@ def open_stages(store: Store, run: Run) -> dict[str, PublishedStage]:
         MissingStage: one of them is not in the store any more.
     """
     return {each.name: open_stage(store, each.address) for each in run.stages}
+
+
+def run_ids(store: Store) -> list[str]:
+    """Ids of all runs, whether or not their records can be read, by name.
+
+    Raises:
+        DamagedRoll: those that a listing may lack are not known.
+    """
+    return sorted({*store.names("runs"), *_roll(store).names()})
 
 
 def list_runs(store: Store) -> list[Run]:
