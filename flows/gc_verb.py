@@ -69,6 +69,8 @@ def gc(
                 removal = find_unreferenced(store, kept, unfinished_days=unfinished_days)
                 for gone in remove_unreferenced(store, removal, mark):
                     click.echo(f"removed {gone.path}", err=True)
+                if not store.is_local and (num_uploads := store.remove_unfinished("stages")):
+                    click.echo(f"aborted {num_uploads:,} uploads that were never finished", err=True)
         is_done = yes and not dry_run
         if as_json:
             click.echo(json.dumps({"removed": is_done, **removal.as_json()}))

@@ -171,7 +171,7 @@ def find_unreferenced(
         else:
             why = "no run and no index refers to it" if is_finished else f"not finished for {unfinished_days:g} days"
             garbage.append(_sum("stage" if is_finished else "unfinished stage", address.folder, files, why))
-    garbage += _left_by_the_dead(store, garbage, now)
+    garbage += _left_by_the_dead(store, garbage, now, in_use=bool(live))
     return Removal(garbage=garbage, notes=notes)
 
 
@@ -309,8 +309,12 @@ def _run_garbage(store: Store, run: Run) -> Garbage:
     return _sum("run", folder, store.files(folder), f"{run.status}, begun {run.created_at}")
 
 
-def _left_by_the_dead(store: Store, garbage: Sequence[Garbage], now: datetime) -> Iterator[Garbage]:
-    """Unfinished files and scratch folders of processes that ended without a word; local stores alone have them."""
+def _left_by_the_dead(store: Store, garbage: Sequence[Garbage], now: datetime, *, in_use: bool) -> Iterator[Garbage]:
+    """Unfinished files and scratch folders of processes that ended without a word; local stores alone have them.
+
+    Args:
+        in_use: a run is going on, and what is not named after its process may be of it.
+    """
     if not store.is_local:
         return
     removed = [f"{each.path}/" for each in garbage]
@@ -327,7 +331,7 @@ def _left_by_the_dead(store: Store, garbage: Sequence[Garbage], now: datetime) -
         if is_scratch(name):
             gone = owner_is_gone(name)
             is_old = max((file.modified or 0.0 for file in files), default=0.0) < a_day_ago
-            if gone or (gone is None and is_old):
+            if gone or (gone is None and is_old and not in_use):
                 yield _sum("scratch folder", name, files, "its process died" if gone else "not used for a day")
         elif name.startswith(_WRITE_CHECK):
             yield Garbage(kind="unfinished file", path=name, bytes=store.size(name), files=1, why="its writer died")

@@ -324,6 +324,10 @@ def test_what_dead_processes_left_goes_and_what_living_ones_write_stays(tmp_path
         file.write_bytes(b"x")
         os.utime(file, (0, time.time() - hours * 3600))
     gone = [f"gristmill-verify.{dead}-0123abcd", "gristmill-old"]
+    running = run(store, "b", {}, status="running")
+    assert "gristmill-old" not in paths(find_unreferenced(store, ALL))
+    running.status = "completed"
+    save_run(store, running)
     partial = f"stages/extract/e/documents/.part-00000.parquet.{dead}-0123abcd.partial"
     assert sorted(paths(remove(store))) == sorted([*gone, partial])
     assert len(list(folder.iterdir())) == 2
