@@ -9,6 +9,7 @@ an unfinished stage, which nobody reads, and the next removal takes the rest.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,11 +25,12 @@ from storage.indexes import index_names, read_entries
 from storage.leases import Holder, Leases
 from storage.manifests import Manifest, StageAddress, manifest_path, read_manifest
 from storage.references import reachable
+from storage.remote_files import StoredFile
 from storage.removal_mark import RemovalMark
 from storage.rolls import DamagedRoll
 from storage.runs import NAME_TAKEN, Run, UnknownRun, load_run, run_ids, run_path, this_host
 from storage.scratch import is_scratch, owner_is_gone
-from storage.store import Store, StoredFile, is_abandoned, is_unfinished
+from storage.store import Store, is_abandoned, is_unfinished
 from storage.tables import DamagedFile
 from storage.wrong_request import WrongRequest
 
@@ -92,21 +94,20 @@ class KeptRuns:
 
     def going(self, runs: Sequence[Run], now: datetime) -> list[Run]:
         """Those of the runs, oldest first, that these rules let go; whether they may is another question."""
-        return [run for run in runs if run.run_id in self.remove or self._is_beyond_limits(run, runs, now)]
+        going = []
+        completed_since: Counter[str] = Counter()
+        for run in reversed(runs):
+            if run.run_id in self.remove or self._is_beyond_limits(run, completed_since[run.recipe_name], now):
+                going.append(run)
+            completed_since[run.recipe_name] += run.status == "completed"
+        return going[::-1]
 
-    def _is_beyond_limits(self, run: Run, runs: Sequence[Run], now: datetime) -> bool:
+    def _is_beyond_limits(self, run: Run, completed_since: int, now: datetime) -> bool:
         if self.last is None and self.days is None:
             return False
         if self.days is not None and datetime.fromisoformat(run.created_at) > now - timedelta(days=self.days):
             return False
-        later = [
-            other
-            for other in runs
-            if other.recipe_name == run.recipe_name
-            and other.status == "completed"
-            and (other.created_at, other.run_id) > (run.created_at, run.run_id)
-        ]
-        return self.last is None or len(later) >= self.last
+        return self.last is None or completed_since >= self.last
 
 
 def find_unreferenced(
