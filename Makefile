@@ -47,10 +47,12 @@ conformance: .venv/dev.stamp .venv-peers/peers.stamp  ## our decisions beside th
 bench: .venv/dev.stamp .venv-peers/peers.stamp  ## speed beside the peers', in turn, on real pages (needs ../shared/data)
 	$(BIN)/python tests/benchmarks/bench_filters.py
 	$(BIN)/python tests/benchmarks/bench_what_if.py
+	$(BIN)/python tests/benchmarks/bench_browse.py
 	$(BIN)/python tests/benchmarks/bench_extraction.py
 	$(BIN)/python tests/benchmarks/bench_decontamination.py
 	$(BIN)/python tests/benchmarks/bench_dedup_quality.py
 	$(BIN)/python tests/benchmarks/bench_dedup.py
+	$(BIN)/python tests/benchmarks/bench_growth.py
 
 block-model: .venv-model/model.stamp  ## train the model that finds main text anew (needs ../shared/data)
 	.venv-model/bin/python tests/benchmarks/train_block_model.py

@@ -48,7 +48,7 @@ from pipeline_lib.privacy.parameters import PrivacyParameters
 from pipeline_lib.privacy.stage import mask_addresses
 from pipeline_lib.report.excerpts import one_line
 from storage.manifests import MissingStage, open_stage
-from storage.runs import Run, UnknownRun, load_run
+from storage.runs import Run, load_run
 from storage.store import Store
 from storage.tables import DamagedFile, SchemaMismatch
 from storage.wrong_request import WrongRequest
@@ -68,7 +68,6 @@ _HEADERS = {
 }
 _REPORT_POLICY = "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"  # beside the one that it brings along
 
-Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
@@ -208,7 +207,7 @@ class Browser:
             elif run.status != shown.run.status or run.paths != shown.run.paths:
                 self._shown = replace(shown, run=run)
             return self._shown
-        except (UnknownRun, MissingStage, OSError):
+        except (WrongRequest, MissingStage, DamagedFile, OSError):
             return shown  # its record or a stage is being written anew: what was read stays right
         finally:
             self._looked = time.monotonic()

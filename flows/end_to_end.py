@@ -42,7 +42,8 @@ def end_to_end(recipe: Recipe, settings: RunSettings) -> str:
     """Run a recipe and return the run's id. What is published already is used, not made again."""
     flow_run_id = str(flow_run.get_id())
     with open_session(recipe, settings, flow_run_id, flow_run.get_tags()) as session:
-        session.progress.say(f"watch this run at {flow_run.get_flow_run_ui_url()}")
+        if (page := flow_run.get_flow_run_ui_url()) is not None:
+            session.progress.say(f"watch this run at {page}")
         turn_the_mill(recipe, session)
         if not session.showing.is_lost:
             wait_for_task_rows(flow_run_id, session.num_tasks)

@@ -86,7 +86,7 @@ def restore(store: Store, asked: Sequence[Exclusion], reason: str = "", *, dry_r
     exclusions = read_exclusions(store)
     missing = sorted(set(asked) - exclusions.in_force.keys())
     if missing:
-        named = ", ".join(f"{each.kind} {each.value}" for each in missing[:_NAMED])
+        named = ", ".join(map(str, missing[:_NAMED]))
         more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
         raise NotWithdrawn(
             f"{named}{more}: not on the list, so nothing was restored{_wider(missing[0], exclusions)}. "

@@ -15,8 +15,6 @@ from storage.store import Store
 from storage.wrong_request import WrongRequest
 
 _FILES_SHOWN, _PAGES_SHOWN, _NAMES_SHOWN = 4, 10, 3
-_MEANS = {"domain": "with all hosts below it", "file": "all documents from it", "url": "this page"}
-_NAMES = {"domain": "domain", "file": "file", "url": "page"}
 
 
 @click.command()
@@ -55,9 +53,10 @@ def forget(
     `withdrawn_domain` or `withdrawn_file`, and make anew only what comes after: extraction, signals and signatures are
     used as they are. `runs` and `show` mark every run whose corpus holds a withdrawn document.
 
-    No text is erased: what was extracted stays in the store as long as a run that used it (then `gristmill gc`), and a
-    later run of the same source extracts it again, and leaves it out after. Only extract.opt_outs.domains of a recipe
-    keeps a domain from being extracted at all. Your WARC files stay as they are, and a model keeps what it has learned.
+    No text is erased. What was extracted stays in the store as long as any run of that source is kept, new ones too:
+    they read it, and leave it out after. A recipe with the domain in extract.opt_outs.domains extracts everything anew
+    without it; when the runs before are removed, `gristmill gc` removes their text. Your WARC files stay as they are,
+    and a model keeps what it has learned.
 
     \b
     gristmill forget https://example.org/page --reason "asked by its author"
@@ -95,8 +94,6 @@ def forget(
 def _tell(
     store: Store, asked: Sequence[Exclusion], entry: ExclusionEntry | None, *, undo: bool, dry_run: bool, as_json: bool
 ) -> None:
-    from flows.holdings import find_holdings
-
     exclusions = read_exclusions(store)
     new = entry.exclusions if entry is not None else ()
     shown: dict[str, Any] = {"act": "restore" if undo else "withdraw", "dry_run": dry_run}
@@ -104,8 +101,9 @@ def _tell(
     shown["asked"] = _rows(exclusions, asked)
     lines = _describe_act(shown, set(new))
     if not undo:
-        found = find_holdings(store, asked)
-        shown |= found.as_json()
+        from flows.holdings import find_holdings
+
+        shown |= find_holdings(store, asked).as_json()
         lines += _describe_holdings(shown)
     click.echo(json.dumps(shown) if as_json else "\n".join(lines))
 
@@ -141,7 +139,7 @@ def _describe_list(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "nothing is withdrawn; `gristmill forget URL|DOMAIN|FILE` withdraws"
     return "\n".join(
-        f"{_NAMES[row['kind']]:<7} {row['value']:<48} since {row['since'][:19]}  {row['reason']}".rstrip()
+        f"{Exclusion(row['kind'], row['value'])!s:<56} since {row['since'][:19]}  {row['reason']}".rstrip()
         for row in rows
     )
 
@@ -154,14 +152,30 @@ def _describe_act(shown: Mapping[str, Any], new: set[Exclusion]) -> list[str]:
         done = f"would be {done}"
     lines = []
     for row in rows[:_NAMES_SHOWN]:
-        is_new = Exclusion(row["kind"], row["value"]) in new
+        named = Exclusion(row["kind"], row["value"])
+        is_new = named in new
         said = done if is_new else f"was withdrawn on {row['since'][:19]}, entry {row['entry']}"
-        lines.append(f"{said}: {_NAMES[row['kind']]} {row['value']} ({_MEANS[row['kind']]})")
+        lines.append(f"{said}: {named} ({_meaning(row['kind'], row['value'])})")
     if len(rows) > _NAMES_SHOWN:
         lines.append(f"and {len(rows) - _NAMES_SHOWN:,} more: {len(new):,} of all {len(rows):,} are new")
     if shown["act"] == "restore":
         lines.append("run recipes again for it to come back: what was made before it was withdrawn is used as it is")
     return lines
+
+
+def _meaning(kind: str, value: str) -> str:
+    """What goes with it, and what somebody may have meant instead."""
+    match kind:
+        case "domain" if value.startswith("www."):
+            return f"with all hosts below it; {value[4:]} itself is another domain"
+        case "domain":
+            return "with all hosts below it"
+        case "url" if value.endswith("/"):  # only the one of a host alone does
+            return f"its front page alone; the whole site is `gristmill forget {value.partition('/')[0]}`"
+        case "url":
+            return "this page"
+        case _:
+            return "all documents from it"
 
 
 def _describe_holdings(shown: Mapping[str, Any]) -> list[str]:
@@ -193,8 +207,8 @@ def _describe_holdings(shown: Mapping[str, Any]) -> list[str]:
         lines += [
             "",
             "run the recipes again: what was extracted and measured is used as it is, all from dedup on is made anew",
-            "no text is erased: it stays in stages/extract, and in what was made of it, until the runs that used it go",
-            "(then `gristmill gc`); a model keeps what it has learned. `gristmill forget --help` says more",
+            "no text is erased: stages/extract keeps it as long as any run of the source is kept, new ones too, and a",
+            "model what it has learned; `gristmill forget --help` says how to extract without it",
         ]
     return lines
 

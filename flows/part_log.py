@@ -27,6 +27,12 @@ class LogLine:
     text: str
     times: int = 1
 
+    @property
+    def first_line(self) -> str:
+        """For a terminal: one line, and nothing in it that a page could steer the terminal with."""
+        line = (self.text.splitlines() or [""])[0]
+        return "".join(letter if letter.isprintable() else "?" for letter in line)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Logged(Generic[Result]):

@@ -128,9 +128,10 @@ class PartWork:
             record = self._made_meanwhile(name, damaged)
             is_ours = record is None
             if record is None:
-                job = replace(
-                    self.job_of(part), claim=taken.claim, damaged=damaged, may_change=self.standing.may_change
-                )
+                job = replace(self.job_of(part), claim=taken.claim)
+                if damaged is not None:
+                    alone = not self.session.other_users(self.address)
+                    job = replace(job, damaged=damaged, may_change=alone)
                 record = self._make(job)
             else:
                 self.from_others.add(name)
@@ -150,10 +151,12 @@ class PartWork:
             say_again(lines_of(error), part, logger)
             raise
         say_again(logged.lines, part, logger)
-        if any(line.level >= logging.WARNING for line in logged.lines) and self.stage not in self.session.warned:
+        worst = max(logged.lines, key=lambda line: line.level, default=None)
+        if worst is not None and worst.level >= logging.WARNING and self.stage not in self.session.warned:
             self.session.warned.add(self.stage)
-            worst = max(logged.lines, key=lambda line: line.level)
-            self.session.progress.say(f"warning: {self.stage}/{part}: {worst.text} (Prefect's log of the task has all)")
+            self.session.progress.say(
+                f"warning: {self.stage}/{part}: {worst.first_line} (all of it is in the task's log)"
+            )
         return logged.result
 
     def _made_meanwhile(self, name: str, damaged: PartRecord | None) -> PartRecord | None:

@@ -9,16 +9,18 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
 from pydantic import ValidationError
 
-from flows.plan_measures import StageMeasure, measure, totals
-from flows.plan_model import Estimate, StageEstimate, added, estimate, wall_seconds
+from flows.plan_measures import PartMeasure, StageMeasure, measure, totals
+from flows.plan_model import Estimate, StageEstimate, Whole, added, estimate, wall_seconds
 from flows.recipe import Recipe, SourceParameters
 from flows.source_checks import impatient
-from pipeline_lib.crawl.listing import check_paths, list_crawl_files
+from pipeline_lib.crawl.addresses import is_local
+from pipeline_lib.crawl.listing import choose_paths, list_crawl_files, named_urls
 from pipeline_lib.crawl.remote import Remote
 from pipeline_lib.text_files.finding import find_files
 from storage.environment import describe_environment
@@ -43,10 +45,18 @@ class Basis:
 
     run: Run
     kind: str  # `this recipe`, `an earlier run` or `a sample`
-    scale: float
+    whole: Whole
     measured: int
     of: int
     unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """How many files a recipe reads, and of how many bytes together; None where not all say."""
+
+    count: int
+    num_bytes: int | None = None
 
 
 def plan(
@@ -69,7 +79,7 @@ def plan(
     """
     basis = _basis(recipe, store, sample_files, run_sample, say)
     measures = measure(store, basis.run)
-    stages = estimate(measures, basis.scale)
+    stages = estimate(measures, basis.whole)
     now = datetime.now(UTC)
     made = Plan(
         plan_id=new_plan_id(recipe.name, now),
@@ -82,7 +92,8 @@ def plan(
             "measured": basis.measured,
             "of": basis.of,
             "unit": basis.unit,
-            "scale": round(basis.scale, 4),
+            "scale": round(basis.whole.scale, 4),
+            "by": "size" if basis.whole.sizes else "number",
         },
         expected=_expected(recipe, stages, workers),
         stages=tuple(stage.as_json() for stage in stages),
@@ -192,38 +203,53 @@ def _basis(
     digest = recipe.digest()
     earlier = [run for run in reversed(list_runs(store)) if run.status == "completed"]
     for run in earlier:
-        if run.recipe_digest == digest and measure(store, run):
-            count = _measured_files(store, run)
-            return Basis(run=run, kind="this recipe", scale=1.0, measured=count, of=count, unit="files")
-    of = _count_files(recipe)
-    wanted = min(sample_files, of)
-    alike = [(_measured_files(store, run), run) for run in earlier if _is_alike(recipe, run)]
-    enough = [(count, run) for count, run in alike if count >= wanted and count]
+        if run.recipe_digest == digest and (count := len(_files_of(store, run))):
+            return Basis(
+                run=run,
+                kind="this recipe",
+                whole=Whole(scale=1.0, num_parts=count),
+                measured=count,
+                of=count,
+                unit="files" if recipe.source.index is None else "parts",
+            )
+    given = _input(recipe)
+    wanted = min(sample_files, given.count)
+    alike = [(len(_files_of(store, run)), run) for run in earlier if _is_alike(recipe, run)]
+    enough = [(count, run) for count, run in alike if count >= wanted]
     if enough:
         _, run = max(enough, key=lambda each: each[0])
-        return _scaled(recipe, store, run, "an earlier run", of)
-    say(f"running a sample: {wanted:,} of {of:,} {'files' if recipe.source.index is None else 'parts'}")
-    return _scaled(recipe, store, run_sample(sampled(recipe, wanted, of)), "a sample", of)
+        return _scaled(recipe, store, run, "an earlier run", given)
+    what = f"{wanted:,} of {given.count:,} files" if recipe.source.index is None else "records of the index"
+    say(f"running a sample: {what}")
+    return _scaled(recipe, store, run_sample(sampled(recipe, wanted, given.count)), "a sample", given)
 
 
-def _scaled(recipe: Recipe, store: Store, run: Run, kind: str, of: int) -> Basis:
+def _scaled(recipe: Recipe, store: Store, run: Run, kind: str, given: Input) -> Basis:
+    files = _files_of(store, run)
     select = run.stage("select")
     if select is not None and recipe.source.index is not None:
         there = select.account.documents_out + select.account.dropped.get("over_max_records", 0)
         wanted = min(there, recipe.source.index.max_records or there)
         taken = max(1, select.account.documents_out)
-        return Basis(run=run, kind=kind, scale=wanted / taken, measured=taken, of=wanted, unit="records")
-    count = _measured_files(store, run)
-    return Basis(run=run, kind=kind, scale=of / max(count, 1), measured=count, of=of, unit="files")
+        parts = max(len(files), round(wanted / recipe.source.work_list.part_records))
+        whole = Whole(scale=wanted / taken, num_parts=parts)
+        return Basis(run=run, kind=kind, whole=whole, measured=taken, of=wanted, unit="records")
+    sizes = {part.name: float(part.source_bytes) for part in files}
+    if given.num_bytes is not None and all(sizes.values()):
+        whole = Whole(scale=given.num_bytes / sum(sizes.values()), num_parts=given.count, sizes=sizes)
+    else:
+        whole = Whole(scale=given.count / max(len(files), 1), num_parts=given.count)
+    return Basis(run=run, kind=kind, whole=whole, measured=len(files), of=given.count, unit="files")
 
 
-def _measured_files(store: Store, run: Run) -> int:
+def _files_of(store: Store, run: Run) -> Sequence[PartMeasure]:
+    """The parts of fetching of a run: a file each, or a part of a selection of records."""
     fetch = next((stage for stage in measure(store, run) if stage.name == "fetch"), None)
-    return 0 if fetch is None else len(fetch.parts)
+    return () if fetch is None else fetch.parts
 
 
-def _count_files(recipe: Recipe) -> int:
-    """How many files the recipe reads; with an index, where their number is not known, 1."""
+def _input(recipe: Recipe) -> Input:
+    """The files that the recipe reads; of those that an index selects from, which are not known, one."""
     source = recipe.source
     remote = Remote(impatient(recipe.fetch))
     if source.kind == "documentation":
@@ -231,18 +257,16 @@ def _count_files(recipe: Recipe) -> int:
             "documentation is rendered as a whole: no sample can be taken of it. Run the recipe, which takes minutes; "
             "after that, `gristmill plan` tells what it took"
         )
-    texts = len(find_files(source.texts)) if source.texts else 0
+    texts = find_files(source.texts) if source.texts else []
     if source.index is not None:
-        return 1 + texts
+        return Input(count=1 + len(texts))
     if source.kind == "commoncrawl":
-        return len(list_crawl_files(remote, source.selection())) + texts
-    if source.kind == "texts":
-        return texts
-    there = check_paths(remote, source.paths, base_url=source.base_url)
-    if source.sample is not None:
-        return min(there, source.sample) + texts
-    chosen = -(-there // source.every)
-    return (chosen if source.files is None else min(chosen, source.files)) + texts
+        return Input(count=len(list_crawl_files(remote, source.selection())) + len(texts))
+    pages = [] if source.kind == "texts" else named_urls(remote, source.paths, base_url=source.base_url)
+    chosen = choose_paths(pages, source.files, every=source.every, sample=source.sample, seed=source.seed)
+    files = [*chosen, *texts]
+    is_known = all(is_local(file) for file in files) and (source.sample is None or len(chosen) == len(pages))
+    return Input(count=len(files), num_bytes=sum(Path(file).stat().st_size for file in files) if is_known else None)
 
 
 def _is_alike(recipe: Recipe, run: Run) -> bool:
@@ -267,11 +291,11 @@ def _notes(
     recipe: Recipe, basis: Basis, measures: Sequence[StageMeasure], stages: Sequence[StageEstimate]
 ) -> list[str]:
     notes = []
-    if basis.scale > 1:
+    if basis.whole.scale > 1:
         notes.append(
             "documents kept are an upper bound: copies of a page in files that were not measured are not known"
         )
-    if basis.measured < 3 and basis.scale > 1 and basis.unit == "files":
+    if basis.measured < 3 and basis.whole.scale > 1 and basis.unit == "files":
         notes.append(f"{basis.measured} files show hardly how much files differ: take more with --sample-files")
     whole = [f"{stage.name} (power {stage.exponent:g})" for stage in stages if stage.is_whole]
     if whole:

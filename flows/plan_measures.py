@@ -25,6 +25,7 @@ class PartMeasure:
         peak_memory_bytes: of its process, None where nobody looked.
         fetched, requests: bytes and requests that went to servers.
         scratch: bytes of files that were gone when it ended.
+        source_bytes: of the file that a part of fetching is about; 0 where nobody said.
     """
 
     name: str
@@ -38,6 +39,7 @@ class PartMeasure:
     fetched: int = 0
     requests: int = 0
     scratch: int = 0
+    source_bytes: int = 0
 
     @classmethod
     def of(cls, record: PartRecord) -> "PartMeasure":
@@ -56,6 +58,7 @@ class PartMeasure:
             fetched=int(record.metrics.get("bytes_fetched", 0)),
             requests=int(record.metrics.get("requests", 0)),
             scratch=int(record.metrics.get("spilled_bytes", 0)),
+            source_bytes=int(record.metrics.get("bytes", 0)),
         )
 
 

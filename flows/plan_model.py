@@ -1,6 +1,7 @@
 """From what a few parts took to what all of them will: the model of a plan, without a store and without a clock.
 
-- A stage that works part by part: parts are drawn from all parts; the total is their number times the mean, with a 90 %
+- A stage that works part by part: parts are drawn from all parts. The total goes with the size of their files where all
+  are known, else with their number: the ratio estimate of Cochran, Sampling Techniques (1977), chapter 6, with a 90 %
   interval by Student's t and the correction for a finite number of parts. What a process loads before its first part is
   counted once a worker.
 - A stage that works on everything at once: a power of the documents it takes, with the exponents of `EXPONENTS`.
@@ -10,8 +11,8 @@
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from flows.plan_measures import PartMeasure, StageMeasure
@@ -81,49 +82,76 @@ class StageEstimate:
         }
 
 
-def total_of(values: Sequence[float], num_all: int) -> Estimate:
-    """The sum over `num_all` parts of which these were measured."""
-    mean = statistics.fmean(values)
-    expected = num_all * mean
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """All that a sample was drawn from.
+
+    Attributes:
+        scale: how many times as large as the sample it is, by size or by number.
+        num_parts: how many parts it has.
+        sizes: size of the measured parts, by name, in the unit of `scale`; without one, all are alike.
+    """
+
+    scale: float
+    num_parts: int
+    sizes: Mapping[str, float] = field(default_factory=dict)
+
+    def size(self, part: PartMeasure) -> float:
+        return self.sizes.get(part.name, 1.0)
+
+
+def total_of(values: Sequence[float], sizes: Sequence[float], total_size: float, num_all: int) -> Estimate:
+    """The sum over `num_all` parts of that total size, of which these values were measured on parts of these sizes."""
+    ratio = sum(values) / sum(sizes)
+    expected = ratio * total_size
     if len(values) >= num_all:
         return Estimate(expected=expected, low=expected, high=expected)
     if len(values) < 2:
         return Estimate(expected=expected)
     degrees = len(values) - 1
     t = _T90[degrees - 1] if degrees <= len(_T90) else _T90_MANY
-    spread = num_all * math.sqrt((1 - len(values) / num_all) * statistics.variance(values) / len(values))
+    variance = sum((value - ratio * size) ** 2 for value, size in zip(values, sizes, strict=True)) / degrees
+    spread = num_all * math.sqrt((1 - len(values) / num_all) * variance / len(values))
     return Estimate(expected=expected, low=max(0.0, expected - t * spread), high=expected + t * spread)
 
 
-def estimate(stages: Sequence[StageMeasure], scale: float) -> list[StageEstimate]:
-    """What each stage will take on `scale` times the parts that were measured."""
-    return [_at_once(stage, scale) if stage.is_whole else _by_part(stage, scale) for stage in stages]
+def estimate(stages: Sequence[StageMeasure], whole: Whole) -> list[StageEstimate]:
+    """What each stage will take on all that the measured parts were drawn from."""
+    return [_at_once(stage, whole.scale) if stage.is_whole else _by_part(stage, whole) for stage in stages]
 
 
-def _by_part(stage: StageMeasure, scale: float) -> StageEstimate:
-    num_all = max(len(stage.parts), round(scale * len(stage.parts)))
+def _by_part(stage: StageMeasure, whole: Whole) -> StageEstimate:
     # the first part of a worker says what loading takes, the others what a part takes
     first = [part for part in stage.parts if part.is_first]
-    later = [part for part in stage.parts if not part.is_first]
-    typical = later or list(stage.parts)
-    seconds = _loading(first, later, lambda part: part.seconds)
-    cpu = _loading(first, later, lambda part: part.cpu_seconds)
-    cpu_total = total_of([part.cpu_seconds for part in typical], num_all)
+    typical = [part for part in stage.parts if not part.is_first] or list(stage.parts)
+    total_size = whole.scale * sum(map(whole.size, stage.parts))
+
+    def total(parts: Sequence[PartMeasure], quantity: Callable[[PartMeasure], float]) -> Estimate:
+        return total_of(list(map(quantity, parts)), list(map(whole.size, parts)), total_size, whole.num_parts)
+
+    def loading(quantity: Callable[[PartMeasure], float]) -> float:
+        """What the first part of a worker takes beyond the others; 0 where there is nothing to compare."""
+        if not first or len(first) == len(stage.parts):
+            return 0.0
+        ratio = sum(map(quantity, typical)) / sum(map(whole.size, typical))
+        return max(0.0, statistics.fmean(quantity(part) - ratio * whole.size(part) for part in first))
+
+    cpu = total(typical, lambda part: part.cpu_seconds)
     return StageEstimate(
         name=stage.name,
         is_whole=False,
-        num_parts=num_all,
+        num_parts=whole.num_parts,
         unit_out=stage.unit_out,
-        documents_in=scale * stage.total("documents_in"),
-        documents_out=scale * stage.total("documents_out"),
-        cpu_seconds=_shifted(cpu_total, cpu * len(first)),
-        seconds=total_of([part.seconds for part in typical], num_all),
-        bytes=total_of([part.bytes for part in stage.parts], num_all),
-        fetched=scale * stage.total("fetched"),
-        requests=scale * stage.total("requests"),
+        documents_in=whole.scale * stage.total("documents_in"),
+        documents_out=whole.scale * stage.total("documents_out"),
+        cpu_seconds=_shifted(cpu, loading(lambda part: part.cpu_seconds) * len(first)),
+        seconds=total(typical, lambda part: part.seconds),
+        bytes=total(stage.parts, lambda part: part.bytes),
+        fetched=whole.scale * stage.total("fetched"),
+        requests=whole.scale * stage.total("requests"),
         scratch=max(part.scratch for part in stage.parts),
         longest_part=max(part.seconds for part in typical),
-        first_seconds=seconds,
+        first_seconds=loading(lambda part: part.seconds),
         around_seconds=stage.around_seconds,
         exponent=None,
         peak_memory_bytes=max((part.peak_memory_bytes or 0 for part in stage.parts), default=0) or None,
@@ -190,15 +218,6 @@ def added(stages: Sequence[StageEstimate], quantity: Callable[[StageEstimate], E
         low=sum(term.expected if term.low is None else term.low for term in terms),
         high=sum(term.expected if term.high is None else term.high for term in terms),
     )
-
-
-def _loading(
-    first: Sequence[PartMeasure], later: Sequence[PartMeasure], quantity: Callable[[PartMeasure], float]
-) -> float:
-    """What the first part of a worker takes beyond the others; 0 where there is nothing to compare."""
-    if not first or not later:
-        return 0.0
-    return max(0.0, statistics.fmean(map(quantity, first)) - statistics.fmean(map(quantity, later)))
 
 
 def _shifted(estimated: Estimate, by: float) -> Estimate:

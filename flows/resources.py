@@ -34,6 +34,17 @@ class ResourceParameters:
             )
 
 
+def worker_bound(worker_memory_bytes: int | None, workers: int, alone: bool) -> int:
+    """What one of the workers of this machine may use: its own bound, or an equal share of what there is.
+
+    Args:
+        alone: the others do nothing meanwhile: it may use what all of them may, as far as the machine has it.
+    """
+    usable = usable_memory_bytes()
+    each = usable // workers if worker_memory_bytes is None else worker_memory_bytes
+    return max(each, min(each * workers, usable)) if alone else each
+
+
 def usable_memory_bytes() -> int:
     """Nine tenths of the machine's memory, or of the container's where that has less."""
     total = psutil.virtual_memory().total

@@ -41,7 +41,6 @@ class Standing:
         whole: parts that are published and were verified just now.
         recorded: other parts that have a record, which is to be verified.
         damaged: parts of a committed stage that are not what was published.
-        may_change: whether damaged parts may come out with other content, because no other run uses the stage.
         is_committed: whether there is a manifest, good or damaged, which another takes the place of.
     """
 
@@ -49,7 +48,6 @@ class Standing:
     whole: Mapping[str, PartRecord] = field(default_factory=dict)
     recorded: Mapping[str, PartRecord] = field(default_factory=dict)
     damaged: Mapping[str, PartRecord] = field(default_factory=dict)
-    may_change: bool = True
     is_committed: bool = False
 
 
@@ -65,10 +63,10 @@ def standing_of(session: Session, address: StageAddress) -> Standing:
         manifest, is_committed = None, True
     if manifest is None:
         recorded = _without_losses(session, address, _recorded_parts(session, address))
-        return Standing(recorded=recorded, is_committed=is_committed, may_change=not session.other_users(address))
+        return Standing(recorded=recorded, is_committed=is_committed)
     whole, damaged = _verified(session, manifest)
     if damaged:
-        return Standing(whole=whole, damaged=damaged, is_committed=True, may_change=not session.other_users(address))
+        return Standing(whole=whole, damaged=damaged, is_committed=True)
     without = _without_losses(session, address, whole)
     if len(without) < len(whole):
         return Standing(whole=without)

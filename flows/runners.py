@@ -81,6 +81,10 @@ class Runner:
             return
         self._open_engine().check(Expectations(installation=this_installation(), store_url=store_url, marker=marker))
 
+    def places(self) -> int:
+        """Parts worked on at once, now: a cluster may have more or fewer workers than a minute ago."""
+        return self._gate.places() if self.address is not None else self.workers
+
     def call(self, function: Callable[..., Result], *arguments: Any, in_process: bool = False) -> Result:
         """Call a function where this runner works, and wait for it.
 

@@ -32,14 +32,15 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import DeploymentSchedule, State, StateType
+from prefect.client.schemas.objects import DeploymentSchedule, FlowRun, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
+from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.flows import EntrypointType
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.server.schemas import schedules as server_schedules
 from prefect.states import Cancelled, Crashed, Pending, Scheduled
+from prefect.types.entrypoint import EntrypointType
 
 from flows.schedule_times import Due, Times, choose_due, first_date
 from flows.scheduled import TAG, scheduled_run
@@ -47,6 +48,7 @@ from flows.server import Server, ServerFailed, revive_server
 from storage.runs import this_host
 
 _POLL_SECONDS = 5.0
+_PLANNED = "planned"  # tag of runs that a process like this one planned
 _LOOK_AGAIN = timedelta(seconds=60)  # at the deployment, which somebody may have paused or changed
 _ENDING_SECONDS = 90.0  # for a run to end its workers and write its record
 _KINDS: dict[type, Any] = {  # the client's classes know no dates
@@ -85,6 +87,7 @@ class ScheduleProcess:
         since = datetime.now(UTC) - timedelta(seconds=2 * self.poll_seconds)
         with SyncPrefectClient(self.server.api_url) as client:
             self._asked(lambda: _crash_dead_runs(client, self.deployment_id))
+            self._asked(lambda: _forget_planned(client, self.deployment_id))  # by a process before, at other times
             while not self.stopping.is_set() and (max_runs is None or self.num_done < max_runs):
                 self._asked(lambda: self._plan_next(client))
                 due = self._asked(lambda: self._claim_due(client, since))
@@ -105,6 +108,8 @@ class ScheduleProcess:
         self._look_again = now + _LOOK_AGAIN
         deployment = client.read_deployment(self.deployment_id)
         upcoming = None if deployment.paused else _first_of(deployment.schedules, now)
+        if self._planned is not None and self._planned > now and (upcoming is None or upcoming[0] != self._planned):
+            _forget_planned(client, self.deployment_id)
         if upcoming is None:
             if self._planned is not None or not self._is_paused:
                 self.say("no next run: the schedule is paused, in the Prefect UI")
@@ -117,7 +122,7 @@ class ScheduleProcess:
                 state=Scheduled(scheduled_time=at, message="Flow run scheduled"),
                 # the server's own key for it, where that plans runs, too: none is planned twice
                 idempotency_key=f"scheduled {self.deployment_id} {schedule_id} {at}",
-                tags=["auto-scheduled"],
+                tags=[_PLANNED],
             )
             self.say(f"next run {_clock(at)}")
         self._planned, self._is_paused = at, False
@@ -172,7 +177,9 @@ class ScheduleProcess:
     def _say_ended(self, client: SyncPrefectClient, due: Due, code: int, was_ended: bool) -> None:
         state = self._asked(lambda: _state_of(client, due.flow_run_id))
         if state is not None and not state.is_final():  # it died without a word
-            crashed = Crashed(message="stopped by hand" if was_ended else f"its process ended with code {code}")
+            crashed: State[Any] = Crashed(
+                message="stopped by hand" if was_ended else f"its process ended with code {code}"
+            )
             self._asked(lambda: _set_state(client, due.flow_run_id, crashed, force=True))
             state = crashed
         completed = code == 0 if state is None else state.is_completed()
@@ -221,6 +228,7 @@ def deploy(name: str, times: Times, parameters: dict[str, Any], description: str
         tags=[TAG],
         entrypoint_type=EntrypointType.MODULE_PATH,  # wherever the process is started
     )
+    assert isinstance(deployment, RunnerDeployment)  # not awaited: nothing runs an event loop here
     found = deployment.apply()
     assert isinstance(found, UUID)
     return found
@@ -253,15 +261,26 @@ def stopped_by_signals(process: ScheduleProcess) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _crash_dead_runs(client: SyncPrefectClient, deployment_id: UUID) -> None:
-    """Show runs as crashed that a process of this machine began which is gone: they would run for ever."""
-    running = client.read_flow_runs(
+def _runs_in(client: SyncPrefectClient, deployment_id: UUID, *types: StateType) -> list[FlowRun]:
+    return client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             deployment_id=FlowRunFilterDeploymentId(any_=[deployment_id]),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))),
         )
     )
-    for each in running:
+
+
+def _forget_planned(client: SyncPrefectClient, deployment_id: UUID) -> None:
+    """Take back runs that were planned for times to come which are not the schedule's any more."""
+    now = datetime.now(UTC)
+    for each in _runs_in(client, deployment_id, StateType.SCHEDULED):
+        if _PLANNED in each.tags and each.expected_start_time is not None and each.expected_start_time > now:
+            client.delete_flow_run(each.id)
+
+
+def _crash_dead_runs(client: SyncPrefectClient, deployment_id: UUID) -> None:
+    """Show runs as crashed that a process of this machine began which is gone: they would run for ever."""
+    for each in _runs_in(client, deployment_id, StateType.RUNNING, StateType.PENDING):
         host, _, pid = (each.infrastructure_pid or "").rpartition(":")
         if host == this_host() and pid.isdigit() and not psutil.pid_exists(int(pid)):
             _set_state(client, str(each.id), Crashed(message="its process ended without a word"), force=True)

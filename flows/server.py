@@ -38,8 +38,9 @@ _SETTINGS = {
     "PREFECT_CLI_PROMPT": "false",
     # on disk, so that a server that is started again knows who holds a limit: else nobody would ever give it back
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    # a server that goes away: three attempts, within seconds, and not a line for each event that does not arrive
+    # a server that goes away or hangs: three attempts, and not a line for each event that does not arrive
     "PREFECT_CLIENT_MAX_RETRIES": "2",
+    "PREFECT_API_REQUEST_TIMEOUT": "20",
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
 }
 

@@ -156,8 +156,7 @@ class Session:
 
     def other_users(self, address: StageAddress) -> list[Holder]:
         """Runs that are alive and make or read a stage now, besides this one."""
-        living = self.leases.living(_run_lease(""))
-        return [holder for holder in living.values() if address.folder in holder.uses]
+        return self.leases.users(_run_lease(""), address.folder)
 
     def stop(self) -> None:
         """Begin nothing more, and end the workers."""

@@ -7,15 +7,18 @@ is marked like all others; and remembered (`storage.answers`), so that a list of
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.code_digest import code_digest
 from storage.answers import answer
 from storage.exclusions import DamagedExclusion, Exclusion, Exclusions, read_exclusions
-from storage.manifests import MissingStage, StageAddress, open_stage
+from storage.manifests import MissingStage, PublishedStage, open_stage
 from storage.runs import Run
 from storage.store import Store
 from storage.tables import DamagedFile, SchemaMismatch
+
+if TYPE_CHECKING:
+    from pipeline_lib.withdrawn.rule import Matcher
 
 _WORKERS = 4  # reading a few columns waits for the disk or the network
 _SHOWN = 3
@@ -46,7 +49,7 @@ class WithdrawnSince:
         """`3 documents (domain example.org); 2 of them in what its model was trained on`."""
         if self.problem is not None:
             return f"cannot be told: {self.problem}"
-        named = [f"{each.kind} {each.value}" for each in self.by]
+        named = list(map(str, self.by))
         more = f" and {len(named) - _SHOWN:,} more" if len(named) > _SHOWN else ""
         said = f"{self.documents:,} document{'s' * (self.documents != 1)} ({', '.join(named[:_SHOWN])}{more})"
         if not self.is_trained:
@@ -70,23 +73,43 @@ def withdrawn_since(store: Store, runs: Iterable[Run]) -> dict[str, WithdrawnSin
         exclusions = read_exclusions(store)
     except DamagedExclusion as error:
         return {run.run_id: WithdrawnSince(problem=str(error)) for run in runs if run.stage("corpus") is not None}
-    marks = ((run.run_id, _mark(store, run, exclusions)) for run in runs)
+    matchers = _Matchers(exclusions)
+    marks = ((run.run_id, _mark(store, run, exclusions, matchers)) for run in runs)
     return {run_id: mark for run_id, mark in marks if mark is not None}
 
 
-def _mark(store: Store, run: Run, exclusions: Exclusions) -> WithdrawnSince | None:
-    corpus = run.stage("corpus")
-    if corpus is None or exclusions.withdrawing <= set(run.exclusions):
+class _Matchers:
+    """What a run has not applied, ready to be looked up in: made once for all runs that have applied the same."""
+
+    def __init__(self, exclusions: Exclusions) -> None:
+        self._exclusions = exclusions
+        self._made: dict[frozenset[str], Matcher] = {}
+
+    def of(self, applied: frozenset[str]) -> "Matcher":
+        # here, not above: compiled kernels take a second to load, and mostly all answers are known
+        from flows.compiled import keep_compiled_kernels
+
+        keep_compiled_kernels()
+        from pipeline_lib.withdrawn.rule import Matcher, Withdrawn
+
+        if applied not in self._made:
+            self._made[applied] = Matcher(Withdrawn.of(self._exclusions.not_applied(applied)))
+        return self._made[applied]
+
+
+def _mark(store: Store, run: Run, exclusions: Exclusions, matchers: _Matchers) -> WithdrawnSince | None:
+    corpus, applied = run.stage("corpus"), frozenset(run.exclusions)
+    if corpus is None or exclusions.withdrawing <= applied:
         return None
     question = {
         "asks": "what withdraws documents of a corpus",
         "corpus": corpus.key,
         "exclusions": list(exclusions.names),
-        "applied": sorted(set(run.exclusions)),
+        "applied": sorted(applied),
         "code": code_digest([_RULE]),
     }
     try:
-        found = answer(store, question, lambda: _count(store, corpus.address, exclusions.not_applied(run.exclusions)))
+        found = answer(store, question, lambda: _count(open_stage(store, corpus.address), matchers.of(applied)))
     except MissingStage:
         return WithdrawnSince(problem="its corpus is in the store no more")
     except (DamagedFile, SchemaMismatch) as error:
@@ -100,18 +123,12 @@ def _mark(store: Store, run: Run, exclusions: Exclusions) -> WithdrawnSince | No
     )
 
 
-def _count(store: Store, corpus: StageAddress, withdrawn: list[Exclusion]) -> dict[str, Any]:
-    # here, not above: compiled kernels take a second to load, and mostly the answer is known
-    from flows.compiled import keep_compiled_kernels
-
-    keep_compiled_kernels()
+def _count(corpus: PublishedStage, matcher: "Matcher") -> dict[str, Any]:
     from pipeline_lib.withdrawn.holdings import holdings
-    from pipeline_lib.withdrawn.rule import Matcher, Withdrawn
 
-    matcher = Matcher(Withdrawn.of(withdrawn))
     splits: Counter[str] = Counter()
     by: Counter[Exclusion] = Counter()
-    for holding in holdings(open_stage(store, corpus), matcher, _WORKERS):
+    for holding in holdings(corpus, matcher, _WORKERS):
         splits[holding.file.table] += holding.documents.num_rows
         for row in holding.documents["place"].value_counts().to_pylist():
             by[matcher.listed[row["values"]]] += row["counts"]

@@ -24,7 +24,15 @@ _SUFFIX = ".json"
 _KINDS: tuple[ExclusionKind, ...] = get_args(ExclusionKind)
 _ACTS: tuple[Act, ...] = get_args(Act)
 _NAME_DIGITS = 16
-_TYPES = {"act": str, "made_at": str, "reason": str, "restores": list, **dict.fromkeys(_KINDS, list)}
+_TYPES: Mapping[str, type] = {
+    "act": str,
+    "domain": list,
+    "file": list,
+    "url": list,
+    "made_at": str,
+    "reason": str,
+    "restores": list,
+}
 
 
 class DamagedExclusion(WrongRequest):
@@ -37,6 +45,9 @@ class Exclusion:
 
     kind: ExclusionKind
     value: str
+
+    def __str__(self) -> str:
+        return f"{'page' if self.kind == 'url' else self.kind} {self.value}"
 
 
 @dataclass(frozen=True, kw_only=True)

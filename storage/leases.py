@@ -98,6 +98,7 @@ class _Watched:
     beat: int
     looked_at: float
     still: float = 0.0
+    has_beaten: bool = False
 
 
 @dataclass(kw_only=True)
@@ -223,28 +224,35 @@ class Leases:
             if found == name:
                 self.store.remove(_path(name, number))
 
-    def living(self, prefix: str, wait: Callable[[float], None] = time.sleep) -> dict[str, Holder]:
-        """All held leases whose names begin so, with their holders, without this run's own.
+    def users(self, prefix: str, used: str, wait: Callable[[float], None] = time.sleep) -> list[Holder]:
+        """Who holds a lease whose name begins so and tells that it uses something, without this run itself.
 
-        Takes as long as a lease lasts where one is of another machine and stands still: it waits for a beat.
+        One of another machine counts as soon as it is seen to beat. That is waited for where it was not seen yet: for
+        as long as its lease lasts, if it never does.
         """
-        found: dict[str, Holder] = {}
-        names = {name for name, _ in _standing(self.store) if name.startswith(prefix)}
-        for name in sorted(names - self._held.keys()):
-            first = self.holder(name)
-            holder = first
-            while holder is not None and not holder.process.is_here() and _is_same_beat(holder, first):
+        found = []
+        for name in sorted(self.standing(prefix).keys() - self._held.keys()):
+            holder = self.holder(name)
+            while holder is not None and used in holder.uses and not self._is_known_to_live(name, holder):
                 wait(_LOOK_SECONDS)
                 holder = self.holder(name)
-            if holder is not None:
-                found[name] = holder
+            if holder is not None and used in holder.uses:
+                found.append(holder)
         return found
+
+    def _is_known_to_live(self, name: str, holder: Holder) -> bool:
+        if holder.process.is_here():
+            return True
+        with self._lock:
+            return any(seen.has_beaten for (watched, _), seen in self._watched.items() if watched == name)
 
     def _keep_beating(self) -> None:
         while not self._ending.wait(self.seconds / _BEATS):
             try:
                 self.beat()
-            except OSError as error:  # the next beat may do better; if none does, others take over and we go on
+            # a border: clients of stores raise what they like. The next beat may do better; if none does, others take
+            # over, and we go on
+            except Exception as error:  # noqa: BLE001
                 _log.warning("leases could not be renewed: %s", error)
 
     def _is_over(self, name: str, number: int, holder: Holder) -> bool:
@@ -254,7 +262,9 @@ class Leases:
         with self._lock:
             seen = self._watched.get((name, number))
             if seen is None or (seen.nonce, seen.beat) != (holder.nonce, holder.beat):
-                self._watched[name, number] = _Watched(nonce=holder.nonce, beat=holder.beat, looked_at=now)
+                self._watched[name, number] = _Watched(
+                    nonce=holder.nonce, beat=holder.beat, looked_at=now, has_beaten=seen is not None
+                )
                 return False
             # a clock that jumped, or a watcher that slept, has seen no more than a moment of it
             seen.still += min(max(0.0, now - seen.looked_at), holder.seconds / _BEATS)
@@ -305,10 +315,6 @@ def _holder_of(value: Any) -> Holder:
         seconds=min(max(0.0, float(value["seconds"])), _MAX_SECONDS),
         uses=tuple(str(each) for each in value["uses"]),
     )
-
-
-def _is_same_beat(holder: Holder, first: Holder | None) -> bool:
-    return first is not None and (holder.nonce, holder.beat) == (first.nonce, first.beat)
 
 
 def _path(name: str, number: int) -> str:

@@ -515,10 +515,10 @@ def read_manifest(store: Store, address: StageAddress) -> Manifest | None:
         DamagedFile: there is one, and it is not the record that was written.
     """
     path = manifest_path(address)
-    if not store.exists(path):
-        return None
     try:
         return Manifest.from_json(parse_record(store.read_bytes(path)), store.full_path(path))
+    except FileNotFoundError:
+        return None
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedFile(f"{store.full_path(path)}: {error}") from error
 
@@ -537,11 +537,9 @@ def open_stage(store: Store, address: StageAddress) -> PublishedStage:
 def read_part_record(store: Store, address: StageAddress, part: str) -> PartRecord | None:
     """The record of a part that an earlier run finished, or None: also when the record itself is damaged."""
     path = part_record_path(address, part)
-    if not store.exists(path):
-        return None
     try:
         return PartRecord.from_json(parse_record(store.read_bytes(path)))
-    except (ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -5,6 +5,7 @@ import re
 import secrets
 import socket
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final, Literal, Self
@@ -19,6 +20,7 @@ from storage.wrong_request import WrongRequest
 NAME_TAKEN: Final = b"{}"  # in place of a record, for the moment between the choice of an id and the first record
 RunStatus = Literal["running", "completed", "failed", "interrupted"]
 _RUN_VERSION = 2
+_MANIFESTS_AT_ONCE = 8
 _KEPT_ON_ROLL = 100  # listings have the others
 
 
@@ -170,7 +172,10 @@ def open_stages(store: Store, run: Run) -> dict[str, PublishedStage]:
     Raises:
         MissingStage: one of them is not in the store any more.
     """
-    return {each.name: open_stage(store, each.address) for each in run.stages}
+    names = [each.name for each in run.stages]
+    with ThreadPoolExecutor(_MANIFESTS_AT_ONCE) as pool:  # a store elsewhere takes its time for each
+        opened = pool.map(lambda each: open_stage(store, each.address), run.stages)
+        return dict(zip(names, opened, strict=True))
 
 
 def run_ids(store: Store) -> list[str]:

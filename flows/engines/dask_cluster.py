@@ -4,6 +4,7 @@ Its own client, without prefect-dask: Prefect's threads wait for the parts, and 
 itself sent through prefect-dask costs 280 ms of the client's CPU time, one of these 2.
 """
 
+import contextlib
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from flows.engines.failures import EngineFailed, WorkerDied, WrongWorker
 from flows.engines.remote_call import RemoteCall, work_here
 from flows.engines.worker_check import Expectations, check_worker
 from flows.engines.worker_process import Unwanted
-from flows.resources import usable_memory_bytes
+from flows.resources import worker_bound
 from storage.wrong_request import WrongRequest
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class DaskCluster:
         self._lock = threading.Lock()
         self._is_closed = False
         self._cluster: Any = None
+        self._client: Any = None
         try:
             if address is None:
                 self._cluster = LocalCluster(
@@ -53,6 +55,8 @@ class DaskCluster:
             )
         except (OSError, TimeoutError, ValueError) as error:
             self.close()
+            if address is None:
+                raise EngineFailed(f"Dask did not start on this machine: {error}") from error
             raise WrongRequest(
                 f"no Dask scheduler answers at {address}: {error}; start one with `dask scheduler`, and give its "
                 "address, such as tcp://host:8786"
@@ -131,20 +135,18 @@ class DaskCluster:
         with self._lock:
             self._is_closed = True
             futures = list(self._futures)
-        client = getattr(self, "_client", None)
-        if client is not None:
-            if futures:
-                client.cancel(futures, force=True)
-            client.close()
+        if self._client is not None:
+            with contextlib.suppress(Exception):  # the scheduler may be what went wrong
+                if futures:
+                    self._client.cancel(futures, force=True)
+                self._client.close()
         if self._cluster is not None:
             self._cluster.close()
 
     def _memory_bytes(self, alone: bool) -> int | None:
         if self.address is not None:
             return self._worker_memory_bytes
-        usable = usable_memory_bytes()
-        each = self._worker_memory_bytes or usable // self.workers
-        return max(each, min(each * self.workers, usable)) if alone else each
+        return worker_bound(self._worker_memory_bytes, self.workers, alone)
 
     def _check_open(self) -> None:
         if self._is_closed:

@@ -23,6 +23,12 @@ class Gate:
         self._want_alone = 0
         self._is_closed = False
 
+    def places(self) -> int:
+        """How many may be inside, as far as is known."""
+        self._renew()
+        with self._condition:
+            return self._places
+
     @contextmanager
     def place(self) -> Iterator[None]:
         """Wait for a place, and hold it.

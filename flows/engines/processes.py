@@ -2,7 +2,7 @@
 
 from flows.engines.worker_check import Expectations
 from flows.engines.worker_process import WorkerPool, WorkerProcess
-from flows.resources import usable_memory_bytes
+from flows.resources import usable_memory_bytes, worker_bound
 
 
 class Processes:
@@ -32,9 +32,7 @@ class Processes:
         self._pool.close()
 
     def _alone(self, _: WorkerProcess, in_use: int) -> int | None:
-        bound = self._usable_bytes
-        if self._worker_memory_bytes is not None:
-            bound = max(self._worker_memory_bytes, min(self._worker_memory_bytes * self.workers, bound))
+        bound = worker_bound(self._worker_memory_bytes, self.workers, alone=True)
         return bound if in_use > bound else None
 
     def _beside_others(self, worker: WorkerProcess, in_use: int) -> int | None:

@@ -11,6 +11,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +19,15 @@ from flows.engines import ray_head
 from flows.engines.failures import EngineFailed, WorkerDied, WorkerOverMemory, WrongWorker
 from flows.engines.remote_call import RemoteCall, work_here
 from flows.engines.worker_check import Expectations, check_worker
-from flows.resources import usable_memory_bytes
+from flows.resources import worker_bound
 from storage.wrong_request import WrongRequest
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-_START_SECONDS = 300
 _RETRIES = 3  # of a part whose worker died
 _CHECK_SECONDS = 300
+_SAID_BYTES = 2000
 
 
 class RayCluster:
@@ -37,10 +38,6 @@ class RayCluster:
 
     def __init__(self, workers: int, worker_memory_bytes: int | None, address: str | None) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        os.environ.setdefault(
-            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-        )  # what the next version does, which it warns of
-        self._token: str | None = None
         if address is None:
             # nobody else on this machine is to give our workers work
             os.environ["RAY_AUTH_MODE"] = "token"
@@ -59,6 +56,7 @@ class RayCluster:
         self._lock = threading.Lock()
         self._is_closed = False
         self._head: subprocess.Popen[bytes] | None = None
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (what Ray's processes say, until `close`)
         try:
             with _signal_handlers():
                 ray.init(
@@ -165,7 +163,10 @@ class RayCluster:
             assert self._head.stdin is not None
             self._head.stdin.close()
             self._head.wait()
+            if self._head.stdout is not None:
+                self._head.stdout.close()
             self._head = None
+        self._said.close()
 
     def _start_head(self) -> str:
         """Start Ray on this machine; returns its address."""
@@ -173,22 +174,21 @@ class RayCluster:
             [sys.executable, "-P", "-m", ray_head.MODULE, str(self.workers), str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._said,
             start_new_session=True,  # Ctrl-C is for the run
         )
         assert self._head.stdout is not None
         line = self._head.stdout.readline()
         if not line:
-            raise RuntimeError("its processes ended at once; `ray start --head --block` says why")
+            self._said.seek(0)
+            raise RuntimeError(self._said.read()[-_SAID_BYTES:].decode(errors="replace").strip())
         address: str = json.loads(line)["address"]
         return address
 
     def _memory_bytes(self, alone: bool) -> int | None:
         if self.address is not None:
             return self._worker_memory_bytes
-        usable = usable_memory_bytes()
-        each = self._worker_memory_bytes or usable // self.workers
-        return max(each, min(each * self.workers, usable)) if alone else each
+        return worker_bound(self._worker_memory_bytes, self.workers, alone)
 
     def _check_open(self) -> None:
         if self._is_closed:

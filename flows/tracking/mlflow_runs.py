@@ -11,6 +11,9 @@ from flows.tracking.tracker import TrackedRun
 
 # MLflow counts its users over the network unless it is told not to, as its import reads it.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# A server that is away: for seconds, not for minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 # its metrics of the machine would be sampled by a thread
 os.environ.setdefault("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
 

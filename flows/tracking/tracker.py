@@ -30,7 +30,7 @@ class TrackedRun:
 
 
 class Tracker(Protocol):
-    """Where metrics go. One thread calls it; what it raises ends it, and never a run."""
+    """Where metrics go. One thread calls it at a time; what it raises ends it, and never a run."""
 
     def log(self, metrics: Mapping[str, float], step: int, seconds: float) -> None:
         """Metrics of one step, by names such as `train/loss`; `seconds` since the epoch."""

@@ -31,9 +31,10 @@ Tell = Callable[[Tracker], None]
 
 
 class Tracking:
-    """The trackers of one run. Methods return at once, and raise nothing; may be called from any thread.
+    """The trackers of one run, begun at once. Methods return at once, and raise nothing; may be called from any thread.
 
     Args:
+        rates: other learning rates, as `training_metrics` takes them.
         home: a folder of this machine for what trackers keep over runs, where the store is elsewhere.
     """
 
@@ -46,7 +47,6 @@ class Tracking:
         home: Path,
         warn: Callable[[str], None],
     ) -> None:
-        self._names = names
         self._store = store
         self._run_id = run.run_id
         self._rates = dict(rates)
@@ -65,9 +65,14 @@ class Tracking:
             folder=self._scratch or Path(store.full_path(f"runs/{run.run_id}")),
             home=Path(store.root) if store.is_local else home,
         )
+        self._trackers: dict[str, Tracker] = {}
+        # In the caller's thread: imports parse source as much as the digest of our code does, and Python 3.11 fails one
+        # of two threads that do (`AST constructor recursion depth mismatch`).
+        for name in dict.fromkeys(names):
+            self._guarded(name, partial(self._open, name, tracked))
         self._thread: threading.Thread | None = None
-        if names:
-            self._thread = threading.Thread(target=self._serve, args=[tracked], name="tracking", daemon=True)
+        if self._trackers:
+            self._thread = threading.Thread(target=self._serve, name="tracking", daemon=True)
             self._thread.start()
 
     def note(self, **facts: str) -> None:
@@ -123,40 +128,40 @@ class Tracking:
                 self._has_let_go = True
                 self._warn("trackers do not keep up; what they miss is in the run's record and in the training log")
 
-    def _serve(self, tracked: TrackedRun) -> None:
-        trackers: dict[str, Tracker] = {}
-        for name in self._names:
-            self._guarded(name, trackers, partial(_open_into, trackers, name, tracked))
+    def _open(self, name: TrackerName, run: TrackedRun) -> None:
+        self._trackers[name] = open_tracker(name, run)
+
+    def _serve(self) -> None:
         has_news, published = False, time.monotonic()
         while True:
             try:
                 tell = self._queue.get(timeout=_FLUSH_SECONDS if has_news else None)
             except queue.Empty:
-                self._tell(trackers, lambda tracker: tracker.flush())
+                self._tell(lambda tracker: tracker.flush())
                 has_news = False
                 continue
             if tell is None:
                 break
-            self._tell(trackers, tell)
+            self._tell(tell)
             has_news = True
             if self._scratch is not None and time.monotonic() - published > _PUBLISH_SECONDS:
-                self._tell(trackers, lambda tracker: tracker.flush())
+                self._tell(lambda tracker: tracker.flush())
                 self._publish(self._scratch)
                 published = time.monotonic()
         if self._scratch is not None:
             self._publish(self._scratch)
             shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _tell(self, trackers: dict[str, Tracker], tell: Tell) -> None:
-        for name, tracker in list(trackers.items()):
-            self._guarded(name, trackers, partial(tell, tracker))
+    def _tell(self, tell: Tell) -> None:
+        for name, tracker in list(self._trackers.items()):
+            self._guarded(name, partial(tell, tracker))
 
-    def _guarded(self, name: str, trackers: dict[str, Tracker], do: Callable[[], object]) -> None:
+    def _guarded(self, name: str, do: Callable[[], object]) -> None:
         """Do something with a tracker; one that fails is let go."""
         try:
             do()
         except Exception as error:  # noqa: BLE001 (libraries of others over files and networks of others: anything)
-            trackers.pop(name, None)
+            self._trackers.pop(name, None)
             reason = (str(error) or type(error).__name__).strip().splitlines()[0]
             self._warn(f"tracking with {name} ends here ({type(error).__name__}: {reason}); the run goes on without it")
 
@@ -175,10 +180,6 @@ class Tracking:
                 self._published[name] = (found.st_size, found.st_mtime_ns)
         except OSError as error:
             self._warn(f"files of trackers could not be published ({error}); the run goes on")
-
-
-def _open_into(trackers: dict[str, Tracker], name: TrackerName, run: TrackedRun) -> None:
-    trackers[name] = open_tracker(name, run)
 
 
 def training_metrics(row: Mapping[str, Any], rates: Mapping[str, float]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Two texts word by word: what they have in common, and what only one of them has.
 
-The shortest way from one to the other (Myers 1986, "An O(ND) Difference Algorithm and Its Variations"), found within a
+The shortest way from one to the other (Myers 1986, "An O(N*D) Difference Algorithm and Its Variations"), found within a
 bound: near-duplicates differ in few words, and texts that differ in more are not better understood by marking them all.
 """
 

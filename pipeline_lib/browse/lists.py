@@ -113,13 +113,11 @@ def search_texts(published: PublishedTables, table: DocumentTable, selection: Se
         start = int(table.starts[number])
         rows = positions[parts == number] - start
         part = table.parts[number]
-        done = 0
         columns = ["doc_id", "text"]
-        for first, group in published.row_groups("extract", "documents", part, DOCUMENTS, columns, int(rows[0])):
-            upto = int(np.searchsorted(rows, first + group.num_rows))
-            wanted, done = rows[done:upto], upto
+        for first, group in published.row_groups("extract", "documents", part, DOCUMENTS, columns, rows):
+            wanted = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + group.num_rows)]
             texts = group.take(pa.array(wanted - first))
-            num_bytes += texts.nbytes
+            num_bytes += group.nbytes  # also what is not looked at has been read
             has = np.flatnonzero(pc.match_substring(texts["text"], view.phrase, ignore_case=True).to_numpy())
             room = _MOST_FOUND - len(hits)
             documents = texts.take(pa.array(has[:room]))
@@ -135,8 +133,6 @@ def search_texts(published: PublishedTables, table: DocumentTable, selection: Se
                 goes_on = int(positions[looked_through]) if rest else None
                 return Found(positions=hits, excerpts=excerpts, looked_through=looked_through, goes_on=goes_on)
             looked_through += len(wanted)
-            if done == len(rows):
-                break
     return Found(positions=hits, excerpts=excerpts, looked_through=looked_through, goes_on=None)
 
 
@@ -230,7 +226,7 @@ def _facet(view: View, name: str, selection: Selection) -> Facet:
     hidden = selection.num_choices[name] - len(choices)
     return Facet(
         title=_TITLES[name],
-        name=name if name in ("host", "file") and (hidden > 0 or not choices) else "",
+        name=name if name in ("host", "language", "file") and (hidden > 0 or not choices) else "",
         links=[_link(view, name, choice) for choice in choices],
         note=f"and {count(hidden)} more" if hidden > 0 else "",
         is_folded=name == "file" and not view.filters.file,

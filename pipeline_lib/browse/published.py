@@ -78,12 +78,12 @@ class PublishedTables:
         return read.take(pa.array(at))
 
     def row_groups(
-        self, stage: str, table: str, part: str, schema: pa.Schema, columns: Sequence[str], from_row: int
+        self, stage: str, table: str, part: str, schema: pa.Schema, columns: Sequence[str], rows: Sequence[int]
     ) -> Iterator[tuple[int, pa.Table]]:
-        """Row groups from the one on that holds `from_row`: the number of its first row, and its rows."""
+        """The row groups that hold some of these rows, in order: the number of the first row, and all rows."""
         with self._opened(stage, table, part, schema) as file:
             starts = _row_group_starts(file)
-            for group in range(max(0, int(np.searchsorted(starts, from_row, side="right")) - 1), len(starts) - 1):
+            for group in np.unique(np.searchsorted(starts, np.asarray(rows, np.int64), side="right") - 1).tolist():
                 yield int(starts[group]), file.read_row_group(group, columns=list(columns)).select(list(columns))
 
     def of_document(self, stage: str, table: str, part: str, schema: pa.Schema, doc_id: str) -> pa.Table:

@@ -27,10 +27,11 @@ from storage.schemas import DECISIONS, DOCUMENTS, DUPLICATES, EDITS, EVALUATION_
 # the document itself.
 Asked = Callable[[Mapping[str, float], Mapping[str, Any]], Sequence[Mapping[str, Any]]]
 
-_SHOWN_CHARS = 60_000
+_SHOWN_CHARS, _SHOWN_PIECES = 60_000, 10_000
 _MEMBERS_SHOWN = 25
 _MATCHES_SHOWN = 10
 _WORTH_FOLDING = 80
+_DIFFERENT_CHARS = 20_000  # of a stretch that only one of them has
 _SAME_CHARS = 240  # of what two texts have in common, around each difference
 _PRIVACY = "privacy"
 
@@ -58,7 +59,7 @@ def document_page(
     text, text_note = _text(published, part, document)
     is_cut = False
     if text is not None and not view.whole:
-        text, is_cut = _beginning(text, _SHOWN_CHARS)
+        text, is_cut = _beginning(text)
     members, members_note = _members(published, table, position, view)
     places = np.flatnonzero(selection.positions == position)
     at = int(places[0]) if len(places) else None
@@ -99,19 +100,24 @@ def fold_same(stretches: Sequence[Stretch], around: int = _SAME_CHARS) -> tuple[
     theirs: list[tuple[str, bool]] = []
     for number, stretch in enumerate(stretches):
         if not stretch.is_same:
-            ours += [(stretch.left, True)] if stretch.left else []
-            theirs += [(stretch.right, True)] if stretch.right else []
+            ours += [(_cut(stretch.left), True)] if stretch.left else []
+            theirs += [(_cut(stretch.right), True)] if stretch.right else []
             continue
         text = stretch.left
         head = around if number else 0
         tail = around if number + 1 < len(stretches) else 0
         if len(text) > head + tail + _WORTH_FOLDING:
             before = text[:head].rpartition(" ")[0] or text[:head]
-            after = text[len(text) - tail :].partition(" ")[2] or text[len(text) - tail :] if tail else ""
-            text = f"{before} […{count(len(text) - len(before) - len(after))} characters alike…] {after}".strip(" ")
+            after = (text[-tail:].partition(" ")[2] or text[-tail:]) if tail else ""
+            folded = f"[…{count(len(text) - len(before) - len(after))} characters alike…]"
+            text = " ".join(piece for piece in (before, folded, after) if piece)
         ours.append((text, False))
         theirs.append((text, False))
     return tuple(ours), tuple(theirs)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _DIFFERENT_CHARS else f"{text[:_DIFFERENT_CHARS]}…"
 
 
 def steps_of(published: PublishedTables, part: str, doc_id: str, upto: str | None = None) -> list[Step]:
@@ -146,12 +152,12 @@ def _private(published: PublishedTables, doc_id: str, text: str) -> list[Edit]:
     return [Edit(**{name: mask[name] for name in ("start", "end", "replacement", "rule")}) for mask in masks]
 
 
-def _beginning(text: EditedText, max_chars: int) -> tuple[EditedText, bool]:
-    """So much of a text, and whether anything was left out."""
+def _beginning(text: EditedText) -> tuple[EditedText, bool]:
+    """As much of a text as a page shows at first, and whether anything was left out."""
     taken: list[Piece] = []
-    left = max_chars
+    left = _SHOWN_CHARS
     for piece in text.pieces:
-        if len(piece.text) > left:
+        if len(piece.text) > left or len(taken) == _SHOWN_PIECES:
             return replace(text, pieces=[*taken, replace(piece, text=piece.text[:left])]), True
         taken.append(piece)
         left -= len(piece.text)
@@ -196,7 +202,7 @@ def _sentence(
             return f"Kept: it is in the {fate.rule} split of the corpus."
         return "Kept so far: no stage of this run has dropped it." if not table.has_corpus else "Kept."
     if duplicate is not None:
-        return f"Dropped by the stage {fate.stage} as {_article(fate.rule)} of another document."
+        return f"Dropped by the stage {fate.stage} as {_called(fate.rule)} of another document."
     decisions = published.of_document(fate.stage, "decisions", part, DECISIONS, doc_id).to_pylist()
     saw = ""
     if decisions:
@@ -204,15 +210,22 @@ def _sentence(
         if decision["evidence"] is not None:
             saw = f": {one_line(decision['evidence'], 160)}"
         elif decision["value"] is not None:
-            saw = f": {value(decision['value'], 6)}, the line is at {value(decision['threshold'], 6)}"
+            saw = f": {value(decision['value'], 6)}"
+            if decision["threshold"] is not None:
+                saw += f", the line is at {value(decision['threshold'], 6)}"
     if fate.stage == "corpus":
         return "Dropped by the stage corpus: nothing of its text was left after the edits."
     return f"Dropped by the stage {fate.stage}, by the rule {fate.rule}{saw}."
 
 
-def _article(rule: str) -> str:
-    words = rule.replace("_", " ").replace("near duplicate", "near-duplicate")
-    return f"{'an' if words[0] in 'aeio' else 'a'} {words}"
+def _called(rule: str) -> str:
+    """A duplicate in words."""
+    words = {
+        "exact_duplicate": "an exact duplicate",
+        "url_duplicate": "a duplicate by its URL",
+        "near_duplicate": "a near-duplicate",
+    }
+    return words.get(rule, f"a {rule.replace('_', ' ')}")
 
 
 def _beside(
@@ -237,7 +250,7 @@ def _beside(
             title="A document of an earlier run",
             url=f"document {duplicate['kept_id']} of run {run_id}",
             address=None,
-            sentence=f"This document is {_article(fate.rule)} of one that an earlier run kept.",
+            sentence=f"This document is {_called(fate.rule)} of one that an earlier run kept.",
             details=details,
             note=f"gristmill browse {run_id} shows it, at /documents/{duplicate['kept_id']}.",
         )
@@ -261,15 +274,19 @@ def _beside(
         if left == right:
             note = "The two texts are the same, character by character."
         else:
-            ours, theirs = fold_same(differences(left, right))
+            found = differences(left, right)
+            ours, theirs = fold_same(found)
             note = "Both as they were when they were compared; what the other lacks is marked."
+            if not any(stretch.is_same and not stretch.left.isspace() for stretch in found):
+                ours, theirs = ((("".join(text for text, _ in side), False),) for side in (ours, theirs))
+                note = "The two have next to nothing in common, word for word."
     except MisplacedEdit as error:
         note = f"The two cannot be compared here: {error}."
     return Beside(
         title=one_line(other["title"], 200) or "Without a title",
         url=one_line(other["url"], 400),
         address=view.document_address(duplicate["kept_id"]),
-        sentence=f"This document is {_article(fate.rule)} of the one that was kept in its place.",
+        sentence=f"This document is {_called(fate.rule)} of the one that was kept in its place.",
         details=details,
         ours=ours,
         theirs=theirs,

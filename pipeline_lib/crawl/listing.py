@@ -181,6 +181,15 @@ def check_paths(reader: RangeReader, paths: Sequence[str], base_url: str | None 
     return len(urls)
 
 
+def named_urls(reader: RangeReader, paths: Sequence[str], base_url: str | None = None) -> list[str]:
+    """Addresses of the WARC files that a person named, each once, in the order of `list_sources`; none is looked at.
+
+    Raises:
+        SourceError: as `check_paths`.
+    """
+    return list(dict.fromkeys(file.url for path in paths for file in _expand(reader, path, base_url)))
+
+
 def sources_from_crawl(stage: PublishedStage) -> list[SourceFile]:
     """The WARC files of a published crawl stage, in the order of its path list.
 

@@ -4,7 +4,6 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,7 +35,7 @@ class RecordPlace:
         if address.scheme in ("http", "https"):
             return f"curl -fsS -r {first}-{end - 1} {shlex.quote(self.url)}{unpack}"
         if address.scheme in ("s3", "s3a"):
-            copy = shlex.quote(Path(address.path).name)
+            copy = f"record.warc{'.gz' if unpack else ''}"
             key = shlex.quote(address.path.lstrip("/"))
             unpack = f" && gzip -dc {copy}" if unpack else ""
             return (

@@ -1,7 +1,7 @@
 """The clusters that duplicates come in the most: which document is kept, how many are not, and why."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,19 +26,20 @@ def largest_clusters(inputs: Mapping[str, PublishedStage], *, number: int) -> li
     stages = removing_stages(inputs)
     if not stages:
         return []
-    sizes = _sizes(stages[-1])
-    chosen = sorted(sizes, key=lambda cluster: (-sizes[cluster], cluster))[:number]
-    wanted = pa.array(chosen, pa.string())
+    sizes = _largest(stages[-1], number)
+    wanted = pa.array(sizes, pa.string())
     kept: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    members = [pa.schema([CLUSTERS.field(name) for name in ("doc_id", "cluster_id")]).empty_table()]
     for record in stages[-1].manifest.files("clusters"):
-        members = stages[-1].read("clusters", record.part, CLUSTERS)
-        members = members.filter(pc.and_(members["kept"], pc.is_in(members["cluster_id"], value_set=wanted)))
-        for row in members.select(["cluster_id", "doc_id"]).to_pylist():
+        table = stages[-1].read("clusters", record.part, CLUSTERS)
+        table = table.filter(pc.is_in(table["cluster_id"], value_set=wanted))
+        members.append(table.select(["doc_id", "cluster_id"]).replace_schema_metadata())
+        for row in table.filter(table["kept"]).to_pylist():
             kept[row["cluster_id"]].append((record.part, row["doc_id"]))
     first = {cluster: min(places, key=lambda place: place[1]) for cluster, places in kept.items()}
     documents = read_drawn(inputs["extract"], "documents", DOCUMENTS, ("url",), first.values())
     urls = {row["doc_id"]: row["url"] for row in documents.to_pylist()}
-    reasons = _reasons(stages, wanted)
+    reasons = _reasons(stages, pa.concat_tables(members))
     return [
         {
             "documents": sizes[cluster],
@@ -48,34 +49,47 @@ def largest_clusters(inputs: Mapping[str, PublishedStage], *, number: int) -> li
             "url": one_line(urls.get(first[cluster][1], ""), _URL_CHARS) if cluster in first else "",
             "cluster_id": cluster,
         }
-        for cluster in chosen
+        for cluster in sizes
     ]
 
 
-def _sizes(stage: PublishedStage) -> Counter[str]:
-    """Documents of each cluster."""
-    sizes: Counter[str] = Counter()
+def _largest(stage: PublishedStage, number: int) -> dict[str, int]:
+    """The clusters of the most documents, with how many they have, largest first, then by id."""
+    counted = []
     for record in stage.manifest.files("clusters"):
-        counted = pc.value_counts(stage.read("clusters", record.part, CLUSTERS, columns=["cluster_id"])["cluster_id"])
-        sizes.update(dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)))
-    return sizes
+        ids = stage.read("clusters", record.part, CLUSTERS, columns=["cluster_id"])["cluster_id"]
+        counts = pc.value_counts(ids)
+        counted.append(pa.table({"cluster": counts.field("values"), "documents": counts.field("counts")}))
+    if not counted:
+        return {}
+    summed = pa.concat_tables(counted).group_by("cluster").aggregate([("documents", "sum")])
+    order = [("documents_sum", "descending"), ("cluster", "ascending")]
+    rows = summed.take(pc.select_k_unstable(summed, min(number, len(summed)), order)).to_pylist()
+    return {row["cluster"]: row["documents_sum"] for row in rows}
 
 
-def _reasons(stages: list[PublishedStage], clusters: pa.Array) -> dict[str, dict[str, tuple[int, float, float]]]:
-    """By cluster and rule: how many it removed, and the least and greatest similarity (NaN where none was taken)."""
+def _reasons(stages: Sequence[PublishedStage], members: pa.Table) -> dict[str, dict[str, tuple[int, float, float]]]:
+    """By cluster and rule: how many it removed, and the least and greatest similarity (NaN where none was taken).
+
+    Args:
+        members: doc_id and cluster_id, of the last stage's clusters: what an earlier stage removed is in clusters of
+            other names there.
+    """
+    doc_ids, cluster_ids = members["doc_id"].combine_chunks(), members["cluster_id"].combine_chunks()
     found: dict[str, dict[str, tuple[int, float, float]]] = defaultdict(dict)
     for stage in stages:
         for record in stage.manifest.files("duplicates"):
-            table = stage.read(
-                "duplicates", record.part, DUPLICATES, columns=["cluster_id", "rule", "similarity"]
-            ).filter(pc.is_in(pc.field("cluster_id"), value_set=clusters))
-            grouped = table.group_by(["cluster_id", "rule"]).aggregate(
+            table = stage.read("duplicates", record.part, DUPLICATES, columns=["doc_id", "rule", "similarity"])
+            places = pc.index_in(table["doc_id"], value_set=doc_ids)
+            table = table.append_column("cluster", cluster_ids.take(places.combine_chunks()))
+            table = table.filter(pc.is_valid(table["cluster"]))
+            grouped = table.group_by(["cluster", "rule"]).aggregate(
                 [("similarity", "count", pc.CountOptions(mode="all")), ("similarity", "min"), ("similarity", "max")]
             )
             for row in grouped.to_pylist():
-                count, least, most = found[row["cluster_id"]].get(row["rule"], (0, np.nan, np.nan))
-                found[row["cluster_id"]][row["rule"]] = (
-                    count + row["similarity_count"],
+                number, least, most = found[row["cluster"]].get(row["rule"], (0, np.nan, np.nan))
+                found[row["cluster"]][row["rule"]] = (
+                    number + row["similarity_count"],
                     float(np.fmin(least, np.nan if row["similarity_min"] is None else row["similarity_min"])),
                     float(np.fmax(most, np.nan if row["similarity_max"] is None else row["similarity_max"])),
                 )

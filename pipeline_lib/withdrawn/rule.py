@@ -101,7 +101,8 @@ class Matcher:
             places = _places(ends, self._values["domain"])
             found = np.where(places != NOT_WITHDRAWN, places, found)
             ends = pc.replace_substring_regex(ends, _FIRST_LABEL, "")
-        return found[encoded.indices.to_numpy()]
+        of_documents: Places = found[encoded.indices.to_numpy()]
+        return of_documents
 
     def _urls(self, urls: pa.ChunkedArray) -> Places:
         exact = _places(urls, self._values["url"])

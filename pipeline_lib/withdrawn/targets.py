@@ -57,13 +57,15 @@ def parse_target(text: str, kind: ExclusionKind | None = None) -> Exclusion:
 
 
 def canonical_host(host: str) -> str:
-    """A host as domains are compared: ASCII, lower case, without the dot behind it, addresses in their short form."""
+    """A host as domains are compared: ASCII, lower case, no escapes, no dot behind it, addresses in short form."""
     bare = host.strip("[]") if ":" in host else host
     if ":" in bare:
         try:
             return str(ipaddress.IPv6Address(bare.partition("%")[0]))
         except ValueError:
             return bare.lower()
+    while "%" in bare and (unescaped := unquote(bare)) != bare:  # shorter each time
+        bare = unescaped
     if not bare.isascii():
         # here, since polars takes a fifth of a second to import
         import polars as pl
@@ -167,7 +169,7 @@ def _url(text: str) -> str:
     host, slash, path = canonical.partition("/")
     if "%" in host:
         name, colon, port = host.partition(":")
-        host = f"{canonical_host(unquote(name))}{colon}{port}"
+        host = f"{canonical_host(name)}{colon}{port}"
         canonical = canonical_url(f"http://{host}{slash}{path}")
         if canonical is None:
             raise UnclearTarget(f"{text!r} is no URL of a page: its host is none")

@@ -300,7 +300,7 @@ def test_a_damaged_file_is_named_and_the_rest_can_be_looked_at(tmp_path):
     with serving(run.store, record) as address:
         path = Path(run.store.full_path("stages/signals/signals-key/signals/part-00000.parquet"))
         path.write_bytes(path.read_bytes()[:100])
-        page = httpx.get(f"{address}/documents/{run.documents['doc_id'][0].as_py()}")
+        page = httpx.get(f"{address}/documents/{run.documents['doc_id'][0].as_py()}", timeout=120)
         assert page.status_code == 503
         assert "signals/part-00000.parquet" in page.text
         assert "run again" in page.text

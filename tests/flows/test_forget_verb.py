@@ -113,7 +113,7 @@ def test_a_domain_is_told_by_run_and_file_and_its_model_is_marked(shop) -> None:
     again = shop("forget", "example.org")
     assert "was withdrawn on 2" in again
     assert len(read_exclusions(shop.store).entries) == 1
-    assert "model keeps what it has learned" in again
+    assert "no text is erased" in again
     assert "stages/train/t (trained on this corpus)" in again
 
 
@@ -161,10 +161,15 @@ def test_the_list_shows_what_is_withdrawn_since_when_and_why(shop) -> None:
     shop("forget", "example.org", "--reason", "a letter")
     shop("forget", "https://example.com/c")
     shop("forget", "https://example.com/c", "--undo")
-    assert "domain  example.org" in shop("forget", "--list")
+    assert "domain example.org " in shop("forget", "--list")
     assert "a letter" in shop("forget", "--list")
     (row,) = shop.json("forget", "--list")["withdrawn"]
     assert (row["kind"], row["value"], row["reason"]) == ("domain", "example.org", "a letter")
+
+
+def test_what_may_not_have_been_meant_is_said(shop) -> None:
+    assert "the whole site is `gristmill forget example.org`" in shop("forget", "https://www.example.org")
+    assert "example.com itself is another domain" in shop("forget", "www.example.com")
 
 
 def test_a_whole_file_can_be_withdrawn(shop) -> None:

@@ -204,7 +204,7 @@ def test_runs_that_hold_it_are_marked_and_the_others_are_not(gristmill, first, u
     assert marks[first.run_id]["documents"] == marks[unconcerned.run_id]["documents"] == count
     assert marks[first.run_id]["by"][0] == {"kind": "domain", "value": DOMAIN, "documents": count - 1}
     assert marks[second.run_id] is None
-    told = f"withdrawn since: {count} documents (domain {DOMAIN}, url "
+    told = f"withdrawn since: {count} documents (domain {DOMAIN}, page "
     assert gristmill("runs").count(told) == 2
     assert told in gristmill("show", first.run_id)
     assert "withdrawn since" not in gristmill("show", second.run_id)

@@ -122,3 +122,8 @@ def test_lines_are_said_again_with_the_parts_name(caplog: pytest.LogCaptureFixtu
         (logging.ERROR, "part-00007: trafilatura: no tree"),
         (logging.WARNING, "part-00007: py.warnings: x is old (1,000 times)"),
     ]
+
+
+def test_what_a_page_made_a_library_say_does_not_steer_the_terminal() -> None:
+    line = LogLine(level=logging.WARNING, logger="lxml", text="bad \x1b[2Jtag\nand a second line")
+    assert line.first_line == "bad ?[2Jtag"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.plan_measures import PartMeasure, StageMeasure
-from flows.plan_model import estimate, total_of, wall_seconds
+from flows.plan_model import StageEstimate, Whole, estimate, total_of, wall_seconds
 
 
 def part(name: str = "part-00000", seconds: float = 10.0, **changed: object) -> PartMeasure:
@@ -21,6 +21,12 @@ def stage(name: str, *parts: PartMeasure, around_seconds: float = 0.0) -> StageM
     )
 
 
+def times(scale: float, *measured: StageMeasure) -> list[StageEstimate]:
+    """Of so many times as many parts, all alike."""
+    num_parts = max(len(each.parts) for each in measured)
+    return estimate(measured, Whole(scale=scale, num_parts=round(scale * num_parts)))
+
+
 def parts(*seconds: float) -> list[PartMeasure]:
     return [part(f"part-{number:05d}", each) for number, each in enumerate(seconds)]
 
@@ -31,32 +37,41 @@ def test_totals_of_a_sample_hold_the_true_total_in_nine_of_ten_draws() -> None:
     draws = 2000
     held = 0
     for _ in range(draws):
-        found = total_of(rng.sample(population, 6), len(population))
+        found = total_of(rng.sample(population, 6), [1.0] * 6, len(population), len(population))
         held += found.low <= sum(population) <= found.high
     assert 0.88 < held / draws < 0.92
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=20))
 def test_a_sample_of_everything_is_the_total_without_a_doubt(values) -> None:
-    found = total_of(values, len(values))
+    found = total_of(values, [1.0] * len(values), len(values), len(values))
     assert found.low == found.expected == found.high == pytest.approx(sum(values))
 
 
 def test_one_part_tells_no_spread() -> None:
-    assert total_of([3.0], 10).expected == 30
-    assert total_of([3.0], 10).low is None
+    assert total_of([3.0], [1.0], 10, 10).expected == 30
+    assert total_of([3.0], [1.0], 10, 10).low is None
+
+
+def test_files_of_known_sizes_are_no_reason_for_doubt() -> None:
+    """One file is a hundredth of the others: by number, it would halve the total; by size it is as good as any."""
+    found = total_of([70.0, 0.7], [70e6, 0.7e6], total_size=280.7e6, num_all=5)
+    assert found.low == pytest.approx(280.7) == found.high
+    by_number = total_of([70.0, 0.7], [1.0, 1.0], total_size=5, num_all=5)
+    assert by_number.expected == pytest.approx(176.75)
+    assert by_number.low < 280.7 < by_number.high
 
 
 def test_what_a_worker_loads_first_is_not_counted_for_every_part() -> None:
     loaded = [part("part-00000", 14.0, is_first=True), *parts(4.0, 4.0)]
-    (found,) = estimate([stage("extract", *loaded)], scale=100)
+    (found,) = times(100, stage("extract", *loaded))
     assert found.cpu_seconds.expected == 300 * 4 + 10
     assert wall_seconds([found], workers=10, requests_per_second=5).expected == 300 * 4 / 10 + 10
 
 
 def test_a_stage_at_once_grows_by_its_power_and_is_not_shared_out() -> None:
     whole = stage("semantic", part("all", 100.5))
-    (found,) = estimate([whole], scale=4)
+    (found,) = times(4, whole)
     assert found.exponent == 1.5
     assert found.seconds.expected == 0.5 + 100 * 8
     assert wall_seconds([found], 64, 5).expected == found.seconds.expected
@@ -65,19 +80,19 @@ def test_a_stage_at_once_grows_by_its_power_and_is_not_shared_out() -> None:
 
 def test_the_rate_of_requests_is_a_floor_for_any_number_of_workers() -> None:
     fetching = stage("extract", *(part(f"part-{number:05d}", 1.0, requests=60) for number in range(2)))
-    (found,) = estimate([fetching], scale=50)
+    (found,) = times(50, fetching)
     assert found.requests == 6000
     assert wall_seconds([found], 1000, requests_per_second=5).expected == 1200
     assert wall_seconds([found], 1, requests_per_second=1e9).expected == 100
 
 
 def test_no_number_of_workers_is_faster_than_the_longest_part() -> None:
-    (found,) = estimate([stage("extract", *parts(1.0, 30.0))], scale=1)
+    (found,) = times(1, stage("extract", *parts(1.0, 30.0)))
     assert wall_seconds([found], 64, 5).expected == 30
 
 
 def test_more_workers_are_never_slower() -> None:
-    stages = estimate([stage("extract", *parts(5.0, 7.0, 6.0)), stage("dedup", part("all", 3.0))], scale=40)
+    stages = times(40, stage("extract", *parts(5.0, 7.0, 6.0)), stage("dedup", part("all", 3.0)))
     walls = [wall_seconds(stages, workers, 5).expected for workers in (1, 2, 8, 64, 1000)]
     assert walls == sorted(walls, reverse=True)
     assert walls[0] == pytest.approx(40 * 18 + 0.5 + 2.5 * 40)

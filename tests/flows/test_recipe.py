@@ -142,3 +142,30 @@ def test_what_ends_before_a_model_loads_no_pytorch() -> None:
     root = Path(__file__).resolve().parents[2]
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert found.stdout.strip() == "False"
+
+
+def test_a_recipe_for_the_latest_crawl_has_an_index_of_its_own_unless_it_says_otherwise():
+    latest = ("source.crawl=latest",)
+    own = load_recipe("commoncrawl", latest).dedup_index
+    assert own.startswith("commoncrawl-")
+    assert load_recipe("commoncrawl", (*latest, "dedup_index=null")).dedup_index is None
+    assert load_recipe("commoncrawl", (*latest, "dedup_index=weekly")).dedup_index == "weekly"
+    assert load_recipe("commoncrawl", ("source.crawl=CC-MAIN-2026-43",)).dedup_index is None
+
+
+@pytest.mark.parametrize(
+    ("change", "is_the_same"),
+    [
+        ("source.index_server=https://mirror.example", True),
+        ("filters.gopher_quality.min_words=60", True),  # other rules for crawls to come: what is kept stays compared
+        ("goal=corpus", True),
+        ("source.sample=4", False),  # a trial
+        ("source.index.domains=python.org", False),
+        ("name=mine", False),
+    ],
+)
+def test_the_index_of_a_recipe_goes_with_its_name_and_what_it_takes_of_a_crawl(change, is_the_same):
+    own, other = (
+        load_recipe("commoncrawl", ("source.crawl=latest", *changes)).dedup_index for changes in ((), (change,))
+    )
+    assert (own == other) == is_the_same

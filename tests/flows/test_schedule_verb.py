@@ -150,6 +150,7 @@ def test_a_broken_recipe_is_reported_the_schedule_goes_on_and_a_mended_one_is_re
     recipe.write_text(whole)
     words = (str(recipe), "--every", "10s", "--now", "--runs", "2", "--attempts", "3", "--pause", "0")
     with scheduled(gristmill, *words, "--runner", "threads", "--workers", "1") as schedule:
+        schedule.until("/deployments/deployment/")  # it was looked at, and is read again when a run begins
         recipe.write_text(whole + "golas: corpus\n")
         told = schedule.until("ended ")
         assert "unknown key 'golas'" in told

@@ -1,7 +1,6 @@
 """What a team sees of a run in Prefect's UI, asked of its API, and in the trackers that the recipe names."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +12,10 @@ from command import Command, command_in
 from wandb_file import read_wandb_file
 
 # An embedding of a person's own: it logs and warns in the worker that calls it.
-EMBEDDER = '''
+EMBEDDER = """
 import logging
 import warnings
+import zlib
 
 import numpy as np
 
@@ -24,9 +24,8 @@ def embed(texts):
     logging.getLogger("embedder").warning("%d texts came", len(texts))
     for _ in range(3):
         warnings.warn("vectors are not normalised", stacklevel=1)
-    rng = np.random.default_rng(len(texts))
-    return rng.normal(size=(len(texts), 64)).astype(np.float32)
-'''
+    return np.stack([np.random.default_rng(zlib.crc32(text.encode())).normal(size=64) for text in texts])
+"""
 SETTINGS = (
     "--set", "semantic.enabled=true", "--set", "semantic.embedding=noisy_embedder:embed",
     "--set", "tokenizer.vocab_size=400", "--set", "corpus.validation_ratio=0.2", "--set", "training.steps=6",
@@ -195,5 +194,4 @@ def test_a_run_that_reuses_everything_says_so_and_shows_the_whole_curve(watched:
     assert [key for key in again.artifacts if key.startswith("progress-")] == []
     assert {row["reused"] for row in json.loads(again.artifacts["throughput"]["data"])} == {"reused"}
     assert tensorboard_losses(again) == tensorboard_losses(watched)
-    assert os.listdir(again.folder / "tensorboard") != []
     assert not (again.folder / "wandb").exists()

@@ -109,6 +109,16 @@ def test_a_run_that_is_broken_off_ends_as_if_it_had_not_been(store, uninterrupte
     assert log_without_clock(resumed) == log_without_clock(uninterrupted)
 
 
+def test_who_watches_hears_of_every_step_once_over_all_sittings(store, uninterrupted: TrainedDecoder) -> None:
+    heard: list[TrainingStep] = []
+    with pytest.raises(BrokenOff):
+        run(store, on_step=break_off_after(7), on_resume=heard.extend)
+    assert heard == []  # nothing was resumed
+    resumed = run(store, on_step=heard.append, on_resume=heard.extend)
+    assert heard == list(resumed.log)
+    assert [entry.step for entry in heard] == list(range(1, len(uninterrupted.log) + 1))
+
+
 def test_bfloat16_on_two_threads_is_continued_to_the_same_bit_too(store: Store) -> None:
     parameters = replace(PARAMETERS, precision="bfloat16", num_threads=2, steps=4)
     with pytest.raises(BrokenOff):

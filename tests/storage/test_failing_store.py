@@ -13,8 +13,10 @@ import fsspec
 import pytest
 from failing_store import FAULTS, FailingStore
 
+from storage.indexes import IndexEntry, publish_entry, read_entries
 from storage.remote_calls import Patience, StoreUnavailable, may_pass, repeated
 from storage.rolls import DamagedRoll, Roll
+from storage.runs import Run, begin_run, find_run, list_runs
 from storage.store import Store, StoreError
 
 
@@ -61,8 +63,11 @@ def test_a_request_that_is_never_answered_is_asked_again(failing, store):
     assert store.read_bytes("file") == b"content"
 
 
-def test_a_large_file_in_many_requests_arrives_whole_though_parts_of_it_fail(failing, store):
-    content = os.urandom(1 << 20) * 110  # above what s3fs puts at once
+def test_a_large_file_in_many_requests_arrives_whole_though_parts_of_it_fail(failing, store, monkeypatch):
+    monkeypatch.setattr(
+        "s3fs.core.calculate_chunksize", lambda size, chunksize=None: 5 << 20
+    )  # the least that S3 takes
+    content = os.urandom(12 << 20)
     failing.share, failing.faults = 0.2, ["503", "reset", "lost_answer"]
     failing.is_struck = lambda method, path: "uploadId" in path or "partNumber" in path
     store.publish_bytes("large.bin", content)
@@ -178,6 +183,39 @@ def test_a_roll_knows_what_a_listing_of_a_while_ago_does_not(failing, store):
         assert roll.names() == [f"{each}" for each in range(number + 1)]
     assert store.names("runs") == []
     assert failing.counts["stale"] > 5
+
+
+def index_entry(name):
+    return IndexEntry(
+        index="weekly", name=name, sequence=1, run_id=f"run-of-{name}", recipe_name="r", sources=name, rules="rules",
+        stages={"index": "key"}, kept="digest", documents=1, bytes=1,
+    )  # fmt: skip
+
+
+def test_an_index_lacks_no_entry_that_a_listing_lacks_and_has_none_that_was_removed(failing, store):
+    failing.stale_seconds = 60.0
+    publish_entry(store, index_entry("first"))
+    assert [entry.name for entry in read_entries(store, "weekly")] == ["first"]
+    publish_entry(store, index_entry("second"))
+    assert [entry.name for entry in read_entries(store, "weekly")] == ["first", "second"]
+    assert "second.json" not in store.names("indexes/weekly")
+    store.remove("indexes/weekly/first.json")
+    assert "first.json" in store.names("indexes/weekly")
+    assert [entry.name for entry in read_entries(store, "weekly")] == ["second"]
+
+
+def test_the_newest_run_is_the_latest_though_a_listing_lacks_it(failing, store):
+    failing.stale_seconds = 60.0
+    for number in range(3):
+        run = Run(
+            run_id=f"run-{number}", recipe_name="r", recipe={}, recipe_digest="d", created_at=f"2026-01-0{number + 1}"
+        )
+        begin_run(store, run)
+        assert find_run(store, "latest").run_id == run.run_id
+        assert find_run(store, run.run_id).run_id == run.run_id
+    assert [run.run_id for run in list_runs(store)] == ["run-0", "run-1", "run-2"]
+    store.remove("runs/run-2")
+    assert find_run(store, "latest").run_id == "run-1"
 
 
 def test_names_added_at_once_are_all_on_the_roll(failing, store):

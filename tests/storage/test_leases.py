@@ -102,25 +102,31 @@ def test_a_file_that_cannot_be_read_is_a_lease_that_ends(store, clock):
 def test_what_a_holder_uses_is_seen_by_others_at_once(store, clock):
     first, second = (leases_of(store, run, clock) for run in ("first", "second"))
     lease = first.acquire("run-first", uses=["fetch/k"])
+    assert second.users("run-", "extract/k") == []
     first.tell(lease, ["fetch/k", "extract/k"])
-    first.acquire("part-1")
-    assert {name: holder.uses for name, holder in second.living("run-").items()} == {
-        "run-first": ("fetch/k", "extract/k")
-    }
-    assert first.living("run-") == {}  # its own are none of others'
+    first.acquire("part-1", uses=["extract/k"])
+    assert [holder.run for holder in second.users("run-", "extract/k")] == ["first"]
+    assert first.users("run-", "extract/k") == []  # its own are none of others'
 
 
-def test_of_another_machine_those_that_beat_are_living_and_those_that_do_not_are_not(store, clock):
+def test_of_another_machine_those_that_beat_are_users_and_those_that_do_not_are_not(store, clock):
     silent, beating = (leases_of(store, run, clock, ELSEWHERE) for run in ("silent", "beating"))
-    silent.acquire("run-silent")
-    beating.acquire("run-beating")
+    silent.acquire("run-silent", uses=["fetch/k"])
+    beating.acquire("run-beating", uses=["fetch/k"])
+    looks = 0
 
     def wait(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
         clock.now += seconds
         beating.beat()
 
-    assert list(leases_of(store, "watcher", clock).living("run-", wait)) == ["run-beating"]
+    watcher = leases_of(store, "watcher", clock)
+    assert [holder.run for holder in watcher.users("run-", "fetch/k", wait)] == ["beating"]
     assert clock.now >= 8
+    looks = 0
+    assert [holder.run for holder in watcher.users("run-", "fetch/k", wait)] == ["beating"]
+    assert looks == 0  # it was seen to beat a moment ago
 
 
 HOLD = """

@@ -12,7 +12,7 @@ import psutil
 from command import Command, Finished
 
 _ORPHAN_SECONDS = 30  # for a worker to notice that its run is gone, on a busy machine
-_KNOWN_FOLDERS = {"stages", "runs", "indexes", "prefect", "leases", "plans", "exclusions"}
+_KNOWN_FOLDERS = {"stages", "runs", "indexes", "prefect", "leases", "plans", "exclusions", "rolls"}
 # What these publish says how long something took, or which run it was.
 _TIMED_TABLES = {("train", "log"), ("report", "report"), ("export", "huggingface")}
 

@@ -252,7 +252,7 @@ sys.path[:0] = {sys.path!r}
 from test_tracking import a_run, step, track
 from pathlib import Path
 from storage.store import Store
-import tensorboardX.event_file_writer, tensorboardX.summary  # compiled files are longer
+import flows.tracking.tensorboard_files  # compiled files are longer
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that a write says that the file is too large
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 run, warnings = a_run(), []
@@ -327,6 +327,21 @@ def recording_proxy() -> Iterator[tuple[str, list[bytes]]]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()
+
+
+def test_event_files_cost_a_run_neither_pytorch_nor_a_second() -> None:
+    script = """
+import sys, time
+import numpy, google.protobuf
+began = time.process_time()
+import flows.tracking.tensorboard_files
+assert time.process_time() - began < 1.0
+assert "torch" not in sys.modules
+import tensorboardX  # whole, for whoever wants it
+assert tensorboardX.SummaryWriter
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_recipe_names_trackers_and_no_digest_knows_them() -> None:

@@ -5,7 +5,15 @@ import json
 import pytest
 from crawl_index import PlainReader
 
-from pipeline_lib.crawl.crawls import CrawlListError, UnknownCrawl, list_crawls, parse_crawls, resolve_crawl
+from pipeline_lib.crawl.crawls import (
+    CrawlListError,
+    UnknownCrawl,
+    crawls_between,
+    dated_crawls,
+    list_crawls,
+    parse_crawls,
+    resolve_crawl,
+)
 from pipeline_lib.crawl.index_query import CrawlSelection
 from pipeline_lib.crawl.select_stage import resolved
 
@@ -43,6 +51,54 @@ def test_common_crawls_own_list_is_read_whole(shared_data):
 def test_latest_is_the_newest_and_ids_may_be_written_in_any_case():
     assert resolve_crawl(parsed(), "latest").crawl_id == "CC-MAIN-2025-33"
     assert resolve_crawl(parsed(), "cc-main-2025-30").crawl_id == "CC-MAIN-2025-30"
+
+
+def ids(crawls):
+    return [crawl.crawl_id for crawl in crawls]
+
+
+@pytest.mark.parametrize(
+    ("listed", "newest_first"),
+    [
+        # by the week in the id, whatever the list says of when it was fetched
+        (
+            [("CC-MAIN-2026-05", "2026-09-01"), ("CC-MAIN-2026-43", "2026-01-01")],
+            ["CC-MAIN-2026-43", "CC-MAIN-2026-05"],
+        ),
+        # another collection is no later issue of the main one
+        ([("CC-NEWS-2026-50", None), ("CC-MAIN-2026-43", None), ("CC-NEWS", "2027-01-01")], ["CC-MAIN-2026-43"]),
+        # the oldest have a year, or two
+        (
+            [
+                ("CC-MAIN-2008-2009", None),
+                ("CC-MAIN-2012", None),
+                ("CC-MAIN-2009-2010", None),
+                ("CC-MAIN-2013-20", None),
+            ],
+            ["CC-MAIN-2013-20", "CC-MAIN-2012", "CC-MAIN-2009-2010", "CC-MAIN-2008-2009"],
+        ),
+        # a private server's own
+        (
+            [("INTRANET-2026-02", None), ("INTRANET-2026-10", None), ("trial", None)],
+            ["INTRANET-2026-10", "INTRANET-2026-02"],
+        ),
+        ([("trial", None)], []),
+    ],
+)
+def test_dated_crawls_are_in_the_order_of_their_ids(listed, newest_first):
+    assert ids(dated_crawls(parsed([{"id": name, "to": to} for name, to in listed]))) == newest_first
+
+
+def test_a_range_is_oldest_first_and_includes_both_ends():
+    assert ids(crawls_between(parsed(), "CC-MAIN-2024-51", "latest")) == NEWEST_FIRST[2::-1]
+    assert ids(crawls_between(parsed(), "cc-main-2025-30", "CC-MAIN-2025-30")) == ["CC-MAIN-2025-30"]
+
+
+def test_a_range_that_is_none_is_refused():
+    with pytest.raises(UnknownCrawl, match="CC-MAIN-2024-51 is older than CC-MAIN-2025-30"):
+        crawls_between(parsed(), "CC-MAIN-2025-30", "CC-MAIN-2024-51")
+    with pytest.raises(UnknownCrawl, match="none of the crawls has a date in its id: found trial"):
+        crawls_between(parsed([{"id": "trial"}]), "trial", "latest")
 
 
 def test_an_unknown_crawl_is_refused_with_the_nearest():

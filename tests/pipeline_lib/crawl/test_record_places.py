@@ -49,7 +49,7 @@ def test_a_file_that_is_not_compressed_is_not_decompressed(tmp_path):
 def test_object_stores_are_asked_by_their_own_programs():
     s3 = RecordPlace(url="s3://bucket/a b/c.warc.gz", start=10, length=5).command()
     assert " ".join(shlex.split(s3)[:5]) == "aws s3api get-object --bucket bucket"
-    assert shlex.split(s3)[5:10] == ["--key", "a b/c.warc.gz", "--range", "bytes=10-14", "c.warc.gz"]
+    assert shlex.split(s3)[5:10] == ["--key", "a b/c.warc.gz", "--range", "bytes=10-14", "record.warc.gz"]
     assert RecordPlace(url="gs://b/c.warc", start=10, length=5).command() == "gcloud storage cat -r 10-14 gs://b/c.warc"
 
 

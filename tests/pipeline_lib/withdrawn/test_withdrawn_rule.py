@@ -121,6 +121,8 @@ def test_what_counts_for_no_document_can_be_left_out_of_the_list(listed_document
         ("example.org", "https://evil.test/?u=https://example.org/", False),
         ("example.org", "https://example.org@evil.test/", False),
         ("www.example.org", "https://example.org/", False),  # a host is what it is
+        ("example.org", "https://ex%61mple%2Eorg/", True),
+        ("bücher.example", "https://b%C3%BCcher.example/", True),
         ("bücher.example", "https://xn--bcher-kva.example/", True),
         ("xn--bcher-kva.example", "https://shop.BÜCHER.example/", True),
         ("10.0.0.1", "http://10.0.0.1:81/", True),
