@@ -115,7 +115,13 @@ class TokenizerDiff:
 
 @dataclass(frozen=True, kw_only=True)
 class RunDiff:
-    """All that differs from run A to run B. `notes`: what could not be compared, and why."""
+    """All that differs from run A to run B.
+
+    Attributes:
+        known: names that only A, and only B, knew of: earlier runs it was deduplicated against, entries of the list of
+            what was withdrawn.
+        notes: what could not be compared, and why.
+    """
 
     a: str
     b: str
@@ -125,6 +131,7 @@ class RunDiff:
     libraries: Sequence[Values]
     environment: Sequence[Values]
     inputs: Inputs | None
+    known: Sequence[Values]
     stages: Sequence[StageCounts]
     documents: Documents | None
     tokenizer: TokenizerDiff | None
@@ -141,6 +148,7 @@ class RunDiff:
             or self.code
             or self.libraries
             or (found is not None and (found.num_gained or found.num_lost or found.num_changed))
+            or self.known
             or any(stage.differs for stage in self.stages)
             or (documents is not None and (documents.num_gained or documents.num_lost or documents.num_changed))
             or self.tokenizer is not None
@@ -175,6 +183,7 @@ def diff_runs(store: Store, a: Run, b: Run, *, examples: int = 3) -> RunDiff:
         libraries=_changed_libraries(stages_a, stages_b),
         environment=environment,
         inputs=_compare_inputs(stages_a, stages_b),
+        known=_compare_known(a, b),
         stages=_compare_counts(a, b),
         documents=_compare_corpora(stages_a, stages_b, examples),
         tokenizer=_compare_tokenizers(stages_a, stages_b),
@@ -192,7 +201,7 @@ def describe_diff(diff: RunDiff) -> str:
     lines += _titled("code of stages", [f"{each.name}: {each.a} -> {each.b}" for each in diff.code])
     lines += _titled("libraries", [f"{each.name}: {each.a} -> {each.b}" for each in diff.libraries])
     lines += _titled("machine and checkout", [f"{each.name}: {each.a} -> {each.b}" for each in diff.environment])
-    lines += _titled("inputs", _describe_inputs(diff.inputs))
+    lines += _titled("inputs", [*_describe_inputs(diff.inputs), *_describe_known(diff.known)])
     lines += _titled("counts", _describe_counts(diff.stages))
     lines += _titled("documents", _describe_documents(diff.documents))
     lines += _titled("tokenizer", _describe_tokenizer(diff.tokenizer))
@@ -267,6 +276,18 @@ def _source_files(fetch: PublishedStage) -> pl.DataFrame:
         what = pl.struct(pl.exclude("warc_path")).hash(seed=0) & ((1 << 40) - 1)  # leaves room for a sum
         parts.append(rows.group_by("warc_path").agg(what=what.sum()))
     return pl.concat(parts).group_by("warc_path").agg(pl.col("what").sum())
+
+
+def _compare_known(a: Run, b: Run) -> list[Values]:
+    names = {
+        "deduplicated against": [[each.entry for each in run.earlier] for run in (a, b)],
+        "withdrawn": [run.exclusions for run in (a, b)],
+    }
+    own = [
+        Values(name=name, a=[each for each in one if each not in other], b=[each for each in other if each not in one])
+        for name, (one, other) in names.items()
+    ]
+    return [each for each in own if each.a or each.b]
 
 
 def _compare_counts(a: Run, b: Run) -> list[StageCounts]:
@@ -480,6 +501,15 @@ def _describe_inputs(inputs: Inputs | None) -> list[str]:
         if number:
             lines.append(f"{what} {count(number)}: {', '.join(names)}{', …' if number > len(names) else ''}")
     return lines
+
+
+def _describe_known(known: Sequence[Values]) -> list[str]:
+    return [
+        f"{each.name}, by {run} only: {', '.join(own[:_NAMES_SHOWN])}{', …' * (len(own) > _NAMES_SHOWN)}"
+        for each in known
+        for run, own in (("A", each.a), ("B", each.b))
+        if own
+    ]
 
 
 def _describe_counts(stages: Sequence[StageCounts]) -> list[str]:

@@ -6,9 +6,8 @@ import click
 
 from flows.clear_errors import clear_errors
 from flows.end_signal import end_signal_as_ctrl_c
-from flows.verb_options import json_option, store_option
+from flows.verb_options import json_option, open_store, store_option
 from storage.runs import find_run
-from storage.store import Store
 
 
 @click.command()
@@ -60,7 +59,7 @@ def gc(
         from flows.unreferenced import KeptRuns, describe_removal, find_unreferenced, remove_unreferenced
         from storage.removal_mark import removal_mark
 
-        store = Store(store_url)
+        store = open_store(store_url)
         kept = KeptRuns(last=keep_last, days=older_than, remove=tuple(find_run(store, name).run_id for name in removed))
         if dry_run or not yes:
             removal = find_unreferenced(store, kept, unfinished_days=unfinished_days)
@@ -70,6 +69,8 @@ def gc(
                 removal = find_unreferenced(store, kept, unfinished_days=unfinished_days)
                 for gone in remove_unreferenced(store, removal, mark):
                     click.echo(f"removed {gone.path}", err=True)
+                if not store.is_local and (num_uploads := store.remove_unfinished("stages")):
+                    click.echo(f"aborted {num_uploads:,} uploads that were never finished", err=True)
         is_done = yes and not dry_run
         if as_json:
             click.echo(json.dumps({"removed": is_done, **removal.as_json()}))

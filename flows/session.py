@@ -26,6 +26,7 @@ from storage.leases import Holder, Lease, Leases
 from storage.manifests import Manifest, PublishedStage, StageAddress
 from storage.removal_mark import wait_for_removal
 from storage.runs import (
+    NAME_TAKEN,
     Run,
     RunStatus,
     StageOutcome,
@@ -321,5 +322,5 @@ def _free_run_id(store: Store, recipe_name: str, now: datetime) -> str:
     """An id that no other run has, also where two begin in the same second."""
     while True:
         run_id = new_run_id(recipe_name, now)
-        if store.create_bytes(run_path(run_id), b"{}"):
+        if store.create_bytes(run_path(run_id), NAME_TAKEN):
             return run_id

@@ -9,6 +9,7 @@ an unfinished stage, which nobody reads, and the next removal takes the rest.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,11 +22,13 @@ import psutil
 from pipeline_lib.dedup.earlier_runs import stage_of_input
 from pipeline_lib.report.quantities import size
 from storage.indexes import index_names, read_entries
+from storage.leases import Holder, Leases
 from storage.manifests import Manifest, StageAddress, manifest_path, read_manifest
 from storage.references import reachable
 from storage.remote_files import StoredFile
 from storage.removal_mark import RemovalMark
-from storage.runs import Run, UnknownRun, load_run, run_path, this_host
+from storage.rolls import DamagedRoll
+from storage.runs import NAME_TAKEN, Run, UnknownRun, load_run, run_ids, run_path, this_host
 from storage.scratch import is_scratch, owner_is_gone
 from storage.store import Store, is_abandoned, is_unfinished
 from storage.tables import DamagedFile
@@ -91,21 +94,20 @@ class KeptRuns:
 
     def going(self, runs: Sequence[Run], now: datetime) -> list[Run]:
         """Those of the runs, oldest first, that these rules let go; whether they may is another question."""
-        return [run for run in runs if run.run_id in self.remove or self._is_beyond_limits(run, runs, now)]
+        going = []
+        completed_since: Counter[str] = Counter()
+        for run in reversed(runs):
+            if run.run_id in self.remove or self._is_beyond_limits(run, completed_since[run.recipe_name], now):
+                going.append(run)
+            completed_since[run.recipe_name] += run.status == "completed"
+        return going[::-1]
 
-    def _is_beyond_limits(self, run: Run, runs: Sequence[Run], now: datetime) -> bool:
+    def _is_beyond_limits(self, run: Run, completed_since: int, now: datetime) -> bool:
         if self.last is None and self.days is None:
             return False
         if self.days is not None and datetime.fromisoformat(run.created_at) > now - timedelta(days=self.days):
             return False
-        later = [
-            other
-            for other in runs
-            if other.recipe_name == run.recipe_name
-            and other.status == "completed"
-            and (other.created_at, other.run_id) > (run.created_at, run.run_id)
-        ]
-        return self.last is None or len(later) >= self.last
+        return self.last is None or completed_since >= self.last
 
 
 def find_unreferenced(
@@ -125,7 +127,8 @@ def find_unreferenced(
     """
     now = now or datetime.now(UTC)
     runs = _all_runs(store)
-    live = [run for run in runs if is_live(run)]
+    held = _held_by(store)
+    live = [run for run in runs if _is_live(run, held)]
     entries = [entry for index in index_names(store) for entry in read_entries(store, index)]
     indexed = {entry.run_id: f"entry {entry.name} of the index {entry.index}" for entry in entries}
     _check_removable(kept, runs, live, indexed)
@@ -146,7 +149,7 @@ def find_unreferenced(
     look_up = cache(lambda address: _manifest(store, address))
     roots = {
         *(stage.address for run in staying for stage in run.stages),
-        *(named for run in staying for named in _named_in_recipe(run.recipe)),
+        *(named for run in staying for named in _named_in(run.recipe)),
         *(StageAddress(stage=name, key=key) for entry in entries for name, key in entry.stages.items()),
         *_leased(store),
         *(address for address in folders for run in live if run.stage(address.stage) is None),
@@ -169,7 +172,7 @@ def find_unreferenced(
         else:
             why = "no run and no index refers to it" if is_finished else f"not finished for {unfinished_days:g} days"
             garbage.append(_sum("stage" if is_finished else "unfinished stage", address.folder, files, why))
-    garbage += _left_by_the_dead(store, garbage, now)
+    garbage += _left_by_the_dead(store, garbage, now, in_use=bool(live))
     return Removal(garbage=garbage, notes=notes)
 
 
@@ -216,17 +219,32 @@ def describe_removal(removal: Removal, *, is_done: bool) -> str:
     return "\n".join(lines)
 
 
-def is_live(run: Run) -> bool:
+def _held_by(store: Store) -> dict[str, Holder]:
+    """The leases that runs hold on themselves while they are going on, by run id."""
+    return {holder.run: holder for holder in Leases(store=store, run="").standing("run-").values()}
+
+
+def _is_live(run: Run, held: Mapping[str, Holder]) -> bool:
     """Whether a run is going on, as far as can be known: of other machines what the record says."""
-    return run.status == "running" and not (run.host == this_host() and not psutil.pid_exists(run.pid))
+    if run.status != "running":
+        return False
+    if run.run_id in held:
+        return not held[run.run_id].process.is_dead()
+    return not (run.host == this_host() and not psutil.pid_exists(run.pid))
 
 
 def _all_runs(store: Store) -> list[Run]:
     """All runs, oldest first: one that cannot be read may refer to anything, and stops everything."""
     runs = []
-    for run_id in store.names("runs"):
-        if not store.exists(run_path(run_id)):
-            continue  # its record was never written, or is removed: nothing can be asked of it
+    try:
+        known = run_ids(store)
+    except DamagedRoll as error:
+        raise UnreadableRun(f"{error}. Until then nothing is removed: a run may be on it") from error
+    for run_id in known:
+        path = run_path(run_id)
+        # Removed; or it begins now, has only taken its name, and looks for the mark when its record is written.
+        if not store.exists(path) or store.read_bytes(path) == NAME_TAKEN:
+            continue
         try:
             runs.append(load_run(store, run_id))
         except UnknownRun as error:
@@ -266,28 +284,25 @@ def _inputs(manifest: Manifest | None) -> Iterable[StageAddress]:
     return [StageAddress(stage=stage_of_input(name), key=key) for name, key in manifest.inputs.items()]
 
 
-def _named_in_recipe(value: Any) -> Iterator[StageAddress]:
-    """Outputs that a recipe reads by their path, such as an exported model that scores documents."""
+def _named_in(value: Any) -> Iterator[StageAddress]:
+    """Outputs that texts name by their path, as a recipe does that reads an exported model."""
     match value:
         case str():
             for stage, key in _ADDRESS.findall(value):
                 yield StageAddress(stage=stage, key=key)
         case Mapping():
             for each in value.values():
-                yield from _named_in_recipe(each)
+                yield from _named_in(each)
         case list() | tuple():
             for each in value:
-                yield from _named_in_recipe(each)
+                yield from _named_in(each)
 
 
 def _leased(store: Store) -> Iterator[StageAddress]:
-    """Whatever files of the folder `leases` name as being made or used, by whomever."""
-    for name in store.names("leases"):
-        try:
-            content = store.read_bytes(f"leases/{name}").decode("utf-8", "replace")
-        except FileNotFoundError:
-            continue  # let go since it was listed
-        yield from _named_in_recipe([name, content])
+    """Whatever those who may be alive say that they make or use."""
+    for name, holder in Leases(store=store, run="").standing("").items():
+        if not holder.process.is_dead():
+            yield from _named_in([name, *holder.uses])
 
 
 def _run_garbage(store: Store, run: Run) -> Garbage:
@@ -295,8 +310,12 @@ def _run_garbage(store: Store, run: Run) -> Garbage:
     return _sum("run", folder, store.files(folder), f"{run.status}, begun {run.created_at}")
 
 
-def _left_by_the_dead(store: Store, garbage: Sequence[Garbage], now: datetime) -> Iterator[Garbage]:
-    """Unfinished files and scratch folders of processes that ended without a word; local stores alone have them."""
+def _left_by_the_dead(store: Store, garbage: Sequence[Garbage], now: datetime, *, in_use: bool) -> Iterator[Garbage]:
+    """Unfinished files and scratch folders of processes that ended without a word; local stores alone have them.
+
+    Args:
+        in_use: a run is going on, and what is not named after its process may be of it.
+    """
     if not store.is_local:
         return
     removed = [f"{each.path}/" for each in garbage]
@@ -313,7 +332,7 @@ def _left_by_the_dead(store: Store, garbage: Sequence[Garbage], now: datetime) -
         if is_scratch(name):
             gone = owner_is_gone(name)
             is_old = max((file.modified or 0.0 for file in files), default=0.0) < a_day_ago
-            if gone or (gone is None and is_old):
+            if gone or (gone is None and is_old and not in_use):
                 yield _sum("scratch folder", name, files, "its process died" if gone else "not used for a day")
         elif name.startswith(_WRITE_CHECK):
             yield Garbage(kind="unfinished file", path=name, bytes=store.size(name), files=1, why="its writer died")

@@ -182,7 +182,7 @@ def verify(
         session = Session(
             store=ReadOnlyStore(store.url),
             run=_as_it_was(run, recipe),
-            runner=Runner(name=runner, workers=workers),
+            runner=Runner(name=runner, workers=workers, worker_memory_bytes=recipe.resources.worker_memory_bytes),
             progress=progress,
             showing=Showing(None, progress.say),
             tracking=Tracking((), store, run, rates={}, home=folder, warn=progress.say),

@@ -9,13 +9,12 @@ import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.end_signal import end_signal_as_ctrl_c
-from flows.verb_options import json_option, store_option, workers_option
+from flows.verb_options import json_option, open_store, run_argument, store_option, workers_option
 from storage.runs import find_run
-from storage.store import Store
 
 
 @click.command()
-@click.argument("run", metavar="[RUN]", default="latest")
+@run_argument
 @click.option(
     "--sample", metavar="N", type=click.IntRange(min=0), help="Make only N parts of each stage again.  [default: all]"
 )
@@ -61,7 +60,7 @@ def verify(
         from flows.verify import describe_verification
         from flows.verify import verify as verify_run
 
-        store = Store(store_url)
+        store = open_store(store_url)
         verification = verify_run(
             store,
             find_run(store, run),

@@ -32,6 +32,8 @@ def what_is_withdrawn(session: Session, stages: Mapping[str, PublishedStage]) ->
         DamagedExclusion: an entry cannot be read.
     """
     exclusions = read_exclusions(session.store)
+    if session.checker is not None:  # what a recorded run has left out follows from the entries that it read
+        exclusions = exclusions.of(session.run.exclusions)
     session.run.exclusions = list(exclusions.names)
     if not exclusions.in_force:
         return Withdrawn()

@@ -143,6 +143,10 @@ class Exclusions:
         """The names of the entries by which something is withdrawn now."""
         return frozenset(name for names in self.in_force.values() for name in names)
 
+    def of(self, names: Collection[str]) -> Self:
+        """The list as who has read only the entries of these names knows it."""
+        return type(self)([entry for entry in self.entries if entry.name in set(names)])
+
     def not_applied(self, applied: Collection[str]) -> list[Exclusion]:
         """What is in force by entries of other names alone: what a run that read only those cannot have left out."""
         known = set(applied)

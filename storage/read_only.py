@@ -14,7 +14,13 @@ class ReadOnlyStore(Store):
         PermissionError: on any call that would change something.
     """
 
-    def publishing(self, path: str) -> AbstractContextManager[Path]:  # type: ignore[override]  # it never returns one
+    def unfinished(self, path: str) -> AbstractContextManager[Path]:  # type: ignore[override]  # it never returns one
+        self._refuse(path)
+
+    def publish(self, unfinished: Path, path: str, *, durable: bool = True) -> None:
+        self._refuse(path)
+
+    def publish_new(self, unfinished: Path, path: str, *, durable: bool = True) -> bool:
         self._refuse(path)
 
     def remove(self, path: str) -> None:

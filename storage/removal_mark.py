@@ -10,7 +10,6 @@ over at once.
 """
 
 import json
-import os
 import secrets
 import socket
 import threading
@@ -20,8 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
-
+from storage.processes import Process, process_of, this_process
 from storage.store import Store
 from storage.wrong_request import WrongRequest
 
@@ -42,20 +40,22 @@ class MarkLost(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Remover:
-    """Who removes, as the mark says. `beat`: how often it was written; `seconds`: that it lasts without."""
+    """Who removes, as the mark says. `beat`: how often it was written; `seconds`: that it lasts without; `process`:
+    None where it cannot be read."""
 
     host: str
-    pid: int
+    process: Process | None
     nonce: str
     beat: int
     seconds: float
 
     def __str__(self) -> str:
-        return f"`gristmill gc` (host {self.host}, pid {self.pid})"
+        pid = "unknown" if self.process is None else self.process.pid
+        return f"`gristmill gc` (host {self.host}, pid {pid})"
 
     def is_dead(self) -> bool:
         """Whether it is known to have ended: only of this machine's processes anybody can know."""
-        return self.host == socket.gethostname() and not psutil.pid_exists(self.pid)
+        return self.process is not None and self.process.is_dead()
 
 
 @dataclass(kw_only=True)
@@ -89,7 +89,7 @@ class RemovalMark:
             self.beat += 1
             body = {
                 "host": socket.gethostname(),
-                "pid": os.getpid(),
+                "process": this_process().mark(),
                 "nonce": self.nonce,
                 "beat": self.beat,
                 "seconds": self.seconds,
@@ -145,13 +145,13 @@ def find_remover(store: Store) -> Remover | None:
     try:
         return Remover(
             host=str(value["host"]),
-            pid=int(value["pid"]),
+            process=process_of(str(value["process"])),
             nonce=str(value["nonce"]),
             beat=int(value["beat"]),
             seconds=min(max(0.0, float(value["seconds"])), _SECONDS),
         )
     except (KeyError, TypeError, ValueError):
-        return Remover(host="unknown", pid=0, nonce="", beat=0, seconds=_SECONDS)
+        return Remover(host="unknown", process=None, nonce="", beat=0, seconds=_SECONDS)
 
 
 def wait_for_removal(store: Store, say: Callable[[str], None], wait: Callable[[float], None] = time.sleep) -> None:

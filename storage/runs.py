@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from storage.accounts import Account
 from storage.manifests import PublishedStage, StageAddress, open_stage
@@ -17,6 +17,7 @@ from storage.rolls import DamagedRoll, Roll
 from storage.store import Store
 from storage.wrong_request import WrongRequest
 
+NAME_TAKEN: Final = b"{}"  # in place of a record, for the moment between the choice of an id and the first record
 RunStatus = Literal["running", "completed", "failed", "interrupted"]
 _RUN_VERSION = 2
 _MANIFESTS_AT_ONCE = 8
@@ -175,6 +176,15 @@ def open_stages(store: Store, run: Run) -> dict[str, PublishedStage]:
     with ThreadPoolExecutor(_MANIFESTS_AT_ONCE) as pool:  # a store elsewhere takes its time for each
         opened = pool.map(lambda each: open_stage(store, each.address), run.stages)
         return dict(zip(names, opened, strict=True))
+
+
+def run_ids(store: Store) -> list[str]:
+    """Ids of all runs, whether or not their records can be read, by name.
+
+    Raises:
+        DamagedRoll: those that a listing may lack are not known.
+    """
+    return sorted({*store.names("runs"), *_roll(store).names()})
 
 
 def list_runs(store: Store) -> list[Run]:

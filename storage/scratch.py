@@ -4,18 +4,16 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
+from storage.processes import process_of, this_process
 from storage.store import Store
 
 _PREFIX = "gristmill-"
-_NAME = re.compile(rf"{_PREFIX}(?P<purpose>[a-z]+)\.(?P<host>.+)\.(?P<pid>\d+)-[0-9a-f]+")
+_NAME = re.compile(rf"{_PREFIX}[a-z]+\.(?P<mark>.+)-[0-9a-f]+")
 
 
 @contextmanager
@@ -30,7 +28,7 @@ def scratch_folder(store: Store, purpose: str, place: Path | None = None) -> Ite
         place = store.scratch_folder
         if not os.access(place, os.W_OK):
             place = Path(tempfile.gettempdir())
-    folder = place / f"{_PREFIX}{purpose}.{socket.gethostname()}.{os.getpid()}-{secrets.token_hex(4)}"
+    folder = place / f"{_PREFIX}{purpose}.{this_process().mark()}-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
     try:
         yield folder
@@ -46,6 +44,5 @@ def is_scratch(name: str) -> bool:
 def owner_is_gone(name: str) -> bool | None:
     """Whether the process that a scratch folder is named after has ended; None: nobody here can tell."""
     found = _NAME.fullmatch(name)
-    if found is None or found["host"] != socket.gethostname():
-        return None
-    return not psutil.pid_exists(int(found["pid"]))
+    owner = None if found is None else process_of(found["mark"])
+    return owner.is_dead() if owner is not None and owner.is_here() else None

@@ -10,7 +10,7 @@ from published_stages import corpus_row, doc_id, document_row, publish_tables
 from flows.diff import RunDiff, describe_diff, diff_runs
 from storage.accounts import Account
 from storage.manifests import PublishedStage, publish_manifest
-from storage.runs import Run, StageOutcome
+from storage.runs import EarlierRun, Run, StageOutcome
 from storage.schemas import CORPUS, DECISIONS, DOCUMENTS, DUPLICATES, REJECTED_RECORDS, SOURCES
 from storage.store import Store
 
@@ -163,6 +163,18 @@ def test_source_files_gained_lost_and_changed(store) -> None:
     assert (inputs.gained, inputs.lost, inputs.changed) == (["gained"], ["lost"], ["fewer", "new"])
     assert (inputs.num_gained, inputs.num_lost, inputs.num_changed) == (1, 1, 2)
     assert "changed 2: fewer, new" in describe_diff(look(store, a, b))
+
+
+def test_what_only_one_of_the_runs_knew_of_is_named(store) -> None:
+    earlier = [EarlierRun(entry=name, run_id=f"run-{name}", kept="") for name in ("week-1", "week-2")]
+    a = make_run(store, "a", [{}], earlier=earlier[:1], exclusions=["old"])
+    b = make_run(store, "b", [{}], earlier=earlier, exclusions=["old", "new"])
+    found = look(store, a, b)
+    assert found.differs
+    assert [(each.name, each.a, each.b) for each in found.known] == [
+        ("deduplicated against", [], ["week-2"]), ("withdrawn", [], ["new"]),
+    ]  # fmt: skip
+    assert "deduplicated against, by B only: week-2" in describe_diff(found)
 
 
 def test_what_is_not_in_the_store_any_more_is_said_and_the_rest_is_compared(store) -> None:

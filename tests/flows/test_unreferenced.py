@@ -1,6 +1,5 @@
 """What nothing refers to goes, all of it and nothing else, on any kind of store; what may still be used stays."""
 
-import json
 import os
 import secrets
 import socket
@@ -14,7 +13,7 @@ import boto3
 import pyarrow as pa
 import pytest
 import s3fs
-from dead_process import dead_pid
+from dead_process import dead_pid, dead_process
 from hypothesis import given
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
@@ -23,9 +22,11 @@ from published_stages import publish_tables
 from flows.unreferenced import KeptRuns, Removal, UnreadableRun, find_unreferenced, remove_unreferenced
 from storage.accounts import Account
 from storage.indexes import IndexEntry, publish_entry
+from storage.leases import Lease, Leases
 from storage.manifests import PublishedStage, publish_manifest
+from storage.processes import this_process
 from storage.removal_mark import removal_mark
-from storage.runs import Run, StageOutcome, save_run
+from storage.runs import NAME_TAKEN, Run, StageOutcome, begin_run, save_run
 from storage.schemas import DECISIONS
 from storage.store import Store
 from storage.wrong_request import WrongRequest
@@ -213,6 +214,21 @@ def test_a_run_whose_process_died_protects_what_it_recorded_and_no_more(store) -
     assert paths(remove(store)) == ["stages/judge/orphan"]
 
 
+@pytest.mark.parametrize("host", [HOST, "another"])
+def test_whether_a_run_goes_on_its_lease_says(store, host: str) -> None:
+    """The lease of a living process outweighs a pid that is none here, as in another container of the same name."""
+    stage(store, "judge", "orphan")
+    run(store, "a", {}, status="running", host=host, pid=dead_pid())
+    leases = Leases(store=store, run="a")
+    lease = leases.acquire("run-a", ["stages/extract/used"])
+    assert isinstance(lease, Lease)
+    assert paths(find_unreferenced(store, ALL)) == []
+    leases.release(lease)
+    dead = Leases(store=store, run="a", process=dead_process())
+    assert isinstance(dead.acquire("run-a", ["stages/judge/orphan"]), Lease)
+    assert paths(remove(store)) == ["stages/judge/orphan"]
+
+
 def test_what_was_never_finished_goes_when_it_is_old(store) -> None:
     unfinished(store, "extract", "half")
     removal = remove(store)
@@ -230,7 +246,7 @@ def test_outputs_that_a_recipe_or_a_lease_names_stay(store) -> None:
     stage(store, "judge", "orphan")
     recipe = {"filters": {"perplexity": {"model": store.full_path("stages/export/e/huggingface")}}}
     run(store, "a", {}, recipe=recipe)
-    store.publish_bytes("leases/run-a.00000001.json", json.dumps({"uses": ["stages/judge/leased"]}).encode())
+    assert isinstance(Leases(store=store, run="b").acquire("other", ["stages/judge/leased"]), Lease)
     assert paths(remove(store)) == ["stages/judge/orphan"]
 
 
@@ -244,6 +260,25 @@ def test_nothing_goes_while_a_record_cannot_be_read(store) -> None:
     assert "stages/judge/j" in paths(find_unreferenced(store, KeptRuns(remove=("a",)), unfinished_days=0))
     store.publish_bytes("runs/a/run.json", b'{"version": 99}')
     with pytest.raises(UnreadableRun, match="nothing is removed"):
+        find_unreferenced(store, ALL)
+
+
+def test_a_run_that_has_only_taken_its_name_stops_no_removal_as_it_waits_for_its_end(store) -> None:
+    stage(store, "extract", "orphan")
+    store.create_bytes("runs/begins/run.json", NAME_TAKEN)
+    assert paths(remove(store)) == ["stages/extract/orphan"]
+    assert store.exists("runs/begins/run.json")
+
+
+def test_a_run_that_a_listing_lacks_keeps_its_outputs(store, monkeypatch) -> None:
+    stage(store, "extract", "e")
+    begin_run(store, run(store, "a", {"extract": "e"}))
+    real = store.names
+    monkeypatch.setattr(store, "names", lambda folder: [] if folder == "runs" else real(folder))
+    assert paths(find_unreferenced(store, ALL)) == []
+    monkeypatch.undo()
+    store.publish_bytes("rolls/runs/00000001.json", b"{")
+    with pytest.raises(UnreadableRun, match="a run may be on it"):
         find_unreferenced(store, ALL)
 
 
@@ -277,24 +312,25 @@ def test_what_dead_processes_left_goes_and_what_living_ones_write_stays(tmp_path
     run(store, "a", {"extract": "e"})
     folder = tmp_path / "store/stages/extract/e/documents"
     folder.mkdir()
-    dead = dead_pid()
-    (folder / f".part-00000.parquet.{dead}-0123abcd.partial").write_bytes(b"half")
-    (folder / f".part-00001.parquet.{os.getpid()}-0123abcd.partial").write_bytes(b"half")
-    for name in (f"gristmill-verify.{HOST}.{dead}-0123abcd", f"gristmill-verify.{HOST}.{os.getpid()}-0123abcd"):
-        (tmp_path / "store" / name).mkdir()
+    dead, living = dead_process().mark(), this_process().mark()
+    elsewhere = replace(this_process(), machine="0" * 8).mark()
+    for writer in (dead, living, elsewhere):
+        (folder / f".part-00000.parquet.{writer}-0123abcd.partial").write_bytes(b"half")
+        (tmp_path / "store" / f"gristmill-verify.{writer}-0123abcd").mkdir()
+        (tmp_path / "store" / f"gristmill-verify.{writer}-0123abcd" / "file").write_bytes(b"x")
     for name, hours in (("gristmill-old", 25), ("gristmill-new", 1)):
         (tmp_path / "store" / name).mkdir()
         file = tmp_path / "store" / name / "file"
         file.write_bytes(b"x")
         os.utime(file, (0, time.time() - hours * 3600))
-    gone = [f"gristmill-verify.{HOST}.{dead}-0123abcd", "gristmill-old"]
+    gone = [f"gristmill-verify.{dead}-0123abcd", "gristmill-old"]
+    running = run(store, "b", {}, status="running")
+    assert "gristmill-old" not in paths(find_unreferenced(store, ALL))
+    running.status = "completed"
+    save_run(store, running)
     partial = f"stages/extract/e/documents/.part-00000.parquet.{dead}-0123abcd.partial"
     assert sorted(paths(remove(store))) == sorted([*gone, partial])
-    assert len(list(folder.iterdir())) == 1
-
-    # where another machine writes, too, a process that is none of this one may live
-    (folder / f".part-00000.parquet.{dead}-0123abcd.partial").write_bytes(b"half")
-    run(store, "b", {}, status="running", host="elsewhere")
+    assert len(list(folder.iterdir())) == 2
     assert paths(remove(store)) == []
 
 

@@ -19,6 +19,7 @@ from flows.recipe import load_recipe
 from flows.session import RunSettings
 from flows.verify import Verification, sampled_parts, verify
 from storage.digests import file_digest
+from storage.exclusions import Exclusion, ExclusionEntry, publish_exclusions
 from storage.indexes import entry_path
 from storage.runs import Run, load_run
 from storage.schemas import DECISIONS
@@ -231,6 +232,17 @@ def test_a_run_is_compared_with_the_earlier_runs_it_was_deduplicated_against_and
         assert found.is_equal, found.findings
         assert len([stage for stage in found.stages if stage.status == "equal"]) == 3
     assert contents(store) == before
+
+
+def test_what_was_withdrawn_since_makes_an_earlier_run_no_other(tampered) -> None:
+    store, _ = tampered
+    entry = ExclusionEntry(
+        act="withdraw", exclusions=(Exclusion("domain", "site0.invalid"),), made_at="2026-01-01T00:00:00+00:00"
+    )
+    publish_exclusions(store, entry)
+    found = look(tampered, "judge", "dedup", "corpus")
+    assert found.is_equal, found.findings
+    assert len([stage for stage in found.stages if stage.status == "equal"]) == 3
 
 
 def test_a_stage_that_a_run_has_not_is_a_wrong_request(made) -> None:

@@ -2,11 +2,12 @@
 
 import json
 import os
-import socket
+from dataclasses import replace
 
 import pytest
-from dead_process import dead_pid
+from dead_process import dead_process
 
+from storage.processes import Process, this_process
 from storage.removal_mark import (
     MARK_PATH,
     MarkLost,
@@ -17,9 +18,11 @@ from storage.removal_mark import (
 )
 from storage.store import Store
 
+ELSEWHERE = replace(this_process(), machine="0" * 8)
 
-def write_mark(store: Store, *, host: str, pid: int, beat: int = 1, seconds: float = 5.0) -> None:
-    body = {"host": host, "pid": pid, "nonce": "abc", "beat": beat, "seconds": seconds}
+
+def write_mark(store: Store, process: Process, *, beat: int = 1, seconds: float = 5.0) -> None:
+    body = {"host": "a-host", "process": process.mark(), "nonce": "abc", "beat": beat, "seconds": seconds}
     store.publish_bytes(MARK_PATH, json.dumps(body).encode())
 
 
@@ -45,7 +48,7 @@ def test_a_mark_is_there_while_it_is_held_and_gone_after_also_when_something_wen
     with removal_mark(store):
         remover = find_remover(store)
         assert remover is not None
-        assert (remover.host, remover.pid) == (socket.gethostname(), os.getpid())
+        assert remover.process == this_process()
         with pytest.raises(RemovalInProgress, match="removes outputs"), removal_mark(store):
             pass
         assert find_remover(store) == remover
@@ -55,7 +58,7 @@ def test_a_mark_is_there_while_it_is_held_and_gone_after_also_when_something_wen
 
 
 def test_whoever_begins_waits_until_the_removal_ends(store) -> None:
-    write_mark(store, host=socket.gethostname(), pid=os.getpid())
+    write_mark(store, this_process())
     waiting = Waiting(2.0, lambda: store.remove(MARK_PATH)).at(store)
     assert waiting.waited == 2.0
     assert len(waiting.said) == 1
@@ -64,21 +67,21 @@ def test_whoever_begins_waits_until_the_removal_ends(store) -> None:
 
 
 def test_the_mark_of_a_dead_process_of_this_machine_stops_nobody(store) -> None:
-    write_mark(store, host=socket.gethostname(), pid=dead_pid())
+    write_mark(store, dead_process())
     assert Waiting().at(store).waited == 0
     with removal_mark(store):
         pass
 
 
 def test_the_mark_of_another_machine_is_waited_for_as_long_as_it_is_written_again_and_lasts(store) -> None:
-    write_mark(store, host="elsewhere", pid=1, seconds=5.0)
+    write_mark(store, ELSEWHERE, seconds=5.0)
     assert Waiting().at(store).waited == 5.0
     beats = iter(range(2, 100))
     moving = Waiting(0.0)
 
     def beat() -> None:
         if moving.waited < 20:
-            write_mark(store, host="elsewhere", pid=1, beat=next(beats), seconds=5.0)
+            write_mark(store, ELSEWHERE, beat=next(beats), seconds=5.0)
 
     moving._do = beat
     assert 24 <= moving.at(store).waited <= 26

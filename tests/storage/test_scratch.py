@@ -1,12 +1,12 @@
 """Scratch folders go at the end, and tell whose they are when they could not."""
 
-import os
-import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dead_process import dead_pid
+from dead_process import dead_process
 
+from storage.processes import this_process
 from storage.scratch import is_scratch, owner_is_gone, scratch_folder
 from storage.store import Store
 
@@ -35,9 +35,9 @@ def test_a_place_that_is_named_is_used(tmp_path: Path) -> None:
 
 
 def test_whose_process_is_gone_can_be_told_of_this_machine_only() -> None:
-    child, host = dead_pid(), socket.gethostname()
-    assert owner_is_gone(f"gristmill-verify.{host}.{child}-0123abcd") is True
-    assert owner_is_gone(f"gristmill-verify.{host}.{os.getpid()}-0123abcd") is False
-    assert owner_is_gone(f"gristmill-verify.else.{host}.{child}-0123abcd") is None
+    elsewhere = replace(this_process(), machine="0" * 8)
+    assert owner_is_gone(f"gristmill-verify.{dead_process().mark()}-0123abcd") is True
+    assert owner_is_gone(f"gristmill-verify.{this_process().mark()}-0123abcd") is False
+    assert owner_is_gone(f"gristmill-verify.{elsewhere.mark()}-0123abcd") is None
     assert owner_is_gone("gristmill-x7f3k2") is None
     assert not is_scratch("stages")

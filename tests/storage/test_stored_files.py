@@ -1,11 +1,8 @@
 """All files below a folder, with their sizes and times, on every kind of store."""
 
-import os
 import time
 
-from dead_process import dead_pid
-
-from storage.store import is_unfinished, writer_is_gone
+from storage.store import is_unfinished
 
 
 def test_files_are_listed_by_path_with_size_and_time(store) -> None:
@@ -30,8 +27,6 @@ def test_a_file_is_gone_from_the_list_when_it_is_removed(store) -> None:
     assert store.files("stages") == []
 
 
-def test_an_unfinished_file_tells_whose_it_is() -> None:
+def test_an_unfinished_file_is_told_by_its_name() -> None:
     assert is_unfinished(".part-0.parquet.12-ab.partial")
     assert not is_unfinished("part-0.parquet")
-    assert writer_is_gone(f".part-0.parquet.{dead_pid()}-0123abcd.partial")
-    assert not writer_is_gone(f".part-0.parquet.{os.getpid()}-0123abcd.partial")

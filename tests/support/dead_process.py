@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+
+from storage.processes import Process, this_process
 
 
 def dead_pid() -> int:
@@ -9,3 +12,8 @@ def dead_pid() -> int:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     return child.pid
+
+
+def dead_process() -> Process:
+    """That process, as files are named after it."""
+    return replace(this_process(), pid=dead_pid(), started="1")

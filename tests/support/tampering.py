@@ -1,6 +1,5 @@
 """What somebody might do to a published stage: flip a byte, or put another table in place with all its digests."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import pyarrow as pa
 
 from storage.digests import file_digest, table_digest
 from storage.manifests import Manifest, StageAddress, part_record_path, publish_manifest, read_manifest
+from storage.records import record_bytes
 from storage.store import Store
 from storage.tables import read_table, write_table
 
@@ -49,9 +49,9 @@ def replace_table(
             for file in part.files
         ]
         parts.append(replace(part, files=tuple(files)))
-        store.publish_bytes(part_record_path(address, part.name), json.dumps(parts[-1].as_json()).encode())
-    publish_manifest(store, replace(manifest, parts=tuple(parts)))
+        store.publish_bytes(part_record_path(address, part.name), record_bytes(parts[-1].as_json()))
+    publish_manifest(store, replace(manifest, parts=tuple(parts)), anew=True)
 
 
 def change_manifest(store: Store, address: StageAddress, **changes: Any) -> None:
-    publish_manifest(store, replace(manifest_of(store, address), **changes))
+    publish_manifest(store, replace(manifest_of(store, address), **changes), anew=True)
