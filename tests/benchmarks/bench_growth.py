@@ -65,7 +65,7 @@ def main() -> None:
         start_server(home, None)
         try:
             pages = base_pages(options.pages)
-            run_scale(Path(folder) / "warm", pages[:20], 1, options.goal)  # compiles, and is not measured
+            run_scale(Path(folder) / "warm", pages[:20], 1, options.goal)  # compiles; its figures are not shown
             figures = {scale: run_scale(Path(folder) / str(scale), pages, scale, options.goal) for scale in scales}
         finally:
             stop_server(home)
