@@ -189,6 +189,7 @@ class Leases:
                     continue  # released since
                 if highest.get(lease.claim.name, 0) > lease.claim.number:
                     del self._held[lease.claim.name]  # we were silent for too long
+                    self.store.remove(lease.claim.path)
                     continue
                 lease.beat += 1
                 self._write(lease)

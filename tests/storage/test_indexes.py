@@ -9,6 +9,7 @@ from storage.indexes import (
     IndexEntry,
     UnknownIndex,
     changed_since,
+    create_entry,
     entry_path,
     find_entries,
     index_names,
@@ -86,3 +87,10 @@ def test_runs_side_by_side_have_not_seen_each_other() -> None:
     beside = entry("c", 2, A)
     entries = [A, B, beside]
     assert [not_compared(each, entries) for each in entries] == [[], [], ["b"]]
+
+
+def test_of_two_runs_that_enter_the_same_sources_at_once_the_first_stays(tmp_path) -> None:
+    store = Store(str(tmp_path))
+    assert create_entry(store, A)
+    assert not create_entry(store, replace(A, run_id="second"))
+    assert read_entries(store, "weekly") == [A]

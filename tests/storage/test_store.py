@@ -1,5 +1,6 @@
 """A store publishes files whole or not at all, on a folder, in memory and on S3."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import boto3
 import pytest
 
+from storage.processes import this_process
 from storage.store import Store, StoreError
 
 
@@ -181,3 +183,20 @@ def test_a_writer_killed_in_the_middle_publishes_nothing_and_its_rest_can_be_rem
     assert len(list((tmp_path / "folder").iterdir())) == len(expected) + 1
     assert store.remove_unfinished("") == 1
     assert [path.name for path in (tmp_path / "folder").iterdir()] == expected
+
+
+@pytest.mark.parametrize("writer", ["another machine", "an earlier version"])
+def test_what_a_writer_elsewhere_left_goes_when_nobody_touched_it_for_a_day(tmp_path, writer):
+    """A pid of another machine says nothing here: it may be free, or given to somebody else."""
+    elsewhere = dataclasses.replace(this_process(), machine="00000000", started="1").mark()
+    mark = elsewhere if writer == "another machine" else "4194305"
+    unfinished = tmp_path / f".file.bin.{mark}-abcd.partial"
+    unfinished.write_bytes(b"half")
+    store = Store(str(tmp_path))
+    assert store.remove_unfinished("") == 0
+    hours = 3600
+    for age, removed in ((23 * hours, 0), (25 * hours, 1)):
+        touched = unfinished.stat().st_mtime - age
+        os.utime(unfinished, (touched, touched))
+        assert store.remove_unfinished("") == removed
+        unfinished.write_bytes(b"half")
