@@ -69,7 +69,7 @@ class RayCluster:
             raise WrongRequest(
                 f"no Ray cluster can be used at {address}: {error}; start one with `ray start --head`, and give its "
                 "address, such as host:6379 on one of its machines, or ray://host:10001 from outside. One that asks "
-                "for a token (Ray's default) needs RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or ~/.ray/auth_token, here too"
+                "for a token, as Ray's do by default, needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN here, too"
             ) from error
         except BaseException:
             self.close()
