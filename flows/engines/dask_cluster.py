@@ -1,7 +1,8 @@
 """Dask: a cluster on this machine, or one that runs already.
 
 Its own client, without prefect-dask: Prefect's threads wait for the parts, and a job is a small message. A task that is
-itself sent through prefect-dask costs 280 ms of the client's CPU time, one of these 2.
+itself sent through prefect-dask costs 280 ms of CPU time here, one of these 12, the scheduler's own time included
+(measured on a busy machine, over 200 of them).
 """
 
 import contextlib

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.engines import ray_head
 from flows.engines.failures import EngineFailed, WorkerDied, WorkerOverMemory, WrongWorker
@@ -21,9 +21,6 @@ from flows.engines.remote_call import RemoteCall, work_here
 from flows.engines.worker_check import Expectations, check_worker
 from flows.resources import worker_bound
 from storage.wrong_request import WrongRequest
-
-if TYPE_CHECKING:
-    from ray import ObjectRef
 
 _RETRIES = 3  # of a part whose worker died
 _CHECK_SECONDS = 300
@@ -49,10 +46,10 @@ class RayCluster:
             raise WrongRequest(f"the runner ray needs a package: pip install 'gristmill[ray]' ({error})") from error
         self.address = address
         self.workers = workers
-        self._ray = ray
+        self._ray: Any = ray  # its types cover a part of what it offers
         self._worker_memory_bytes = worker_memory_bytes
         self._expected: Expectations | None = None
-        self._references: set[ObjectRef] = set()
+        self._references: set[Any] = set()
         self._lock = threading.Lock()
         self._is_closed = False
         self._head: subprocess.Popen[bytes] | None = None
@@ -71,7 +68,8 @@ class RayCluster:
                 raise EngineFailed(f"Ray did not start on this machine: {error}") from error
             raise WrongRequest(
                 f"no Ray cluster can be used at {address}: {error}; start one with `ray start --head`, and give its "
-                "address, such as host:6379 on one of its machines, or ray://host:10001 from outside"
+                "address, such as host:6379 on one of its machines, or ray://host:10001 from outside. One that asks "
+                "for a token, as Ray's do by default, needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN here, too"
             ) from error
         except BaseException:
             self.close()

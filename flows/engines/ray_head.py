@@ -36,7 +36,7 @@ def main(workers: int, parent: int) -> None:
     try:
         import ray
 
-        context = ray.init(
+        ray.init(
             address="local",
             num_cpus=workers,
             include_dashboard=False,
@@ -47,7 +47,7 @@ def main(workers: int, parent: int) -> None:
             _temp_dir=folder,
         )
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Ray put a handler of its own
-        os.write(answers, json.dumps({"address": context.address_info["gcs_address"]}).encode() + b"\n")
+        os.write(answers, json.dumps({"address": ray.get_runtime_context().gcs_address}).encode() + b"\n")
         _wait_for_end(parent)
     finally:
         _end_children()

@@ -137,6 +137,7 @@ def test_workers_end_in_the_middle_of_a_call_when_their_parent_is_killed() -> No
 def test_threads_work_in_this_process() -> None:
     assert Runner(name="threads", workers=2).call(os.getpid) == os.getpid()
     assert Runner(name="processes", workers=2).call(os.getpid, in_process=True) == os.getpid()
+    assert Runner(name="processes", workers=2).places() == 2
 
 
 def test_what_makes_no_sense_is_refused() -> None:
