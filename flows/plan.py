@@ -32,6 +32,7 @@ from storage.wrong_request import WrongRequest
 
 _CHOICE = {"files", "every", "sample", "seed", "crawl", "base_url", "index_server"}
 _BASE_MEMORY_BYTES = 1_500_000_000  # the run's own process, Prefect's server, and the system
+_BUSY = 1.5  # wall time over CPU time, of parts that wait for no server
 _MEMORY_PER_DOCUMENT = 130  # of deduplication, which then uses what `dedup.memory_bytes` allows
 
 
@@ -304,6 +305,12 @@ def _notes(
         notes.append(f"what earlier runs in the index {recipe.dedup_index} kept is not taken off")
     if recipe.goal != "corpus" and not any(measure.name == "tokens" for measure in measures):
         notes.append("tokenizer, tokens, training and evaluation are not in it: the sample ends with the corpus")
+    waited = sum(stage.seconds.expected for stage in stages) / max(1e-9, sum(s.cpu_seconds.expected for s in stages))
+    if waited > _BUSY and not sum(stage.requests for stage in stages):
+        notes.append(
+            f"parts took {waited:.1f} times their CPU time: the machine was busy with something else, and the times on so "
+            "many workers are those of such a machine"
+        )
     if any(part.peak_memory_bytes is None for measure in measures for part in measure.parts):
         notes.append(
             "some parts were made by a version that measured no CPU time and memory: their wall time stands in"

@@ -136,14 +136,16 @@ def _by_part(stage: StageMeasure, whole: Whole) -> StageEstimate:
         ratio = sum(map(quantity, typical)) / sum(map(whole.size, typical))
         return max(0.0, statistics.fmean(quantity(part) - ratio * whole.size(part) for part in first))
 
+    # files are counted as files, whatever their size
+    counted = whole.num_parts / len(stage.parts) if stage.unit_in == "files" else whole.scale
     cpu = total(typical, lambda part: part.cpu_seconds)
     return StageEstimate(
         name=stage.name,
         is_whole=False,
         num_parts=whole.num_parts,
         unit_out=stage.unit_out,
-        documents_in=whole.scale * stage.total("documents_in"),
-        documents_out=whole.scale * stage.total("documents_out"),
+        documents_in=counted * stage.total("documents_in"),
+        documents_out=counted * stage.total("documents_out"),
         cpu_seconds=_shifted(cpu, loading(lambda part: part.cpu_seconds) * len(first)),
         seconds=total(typical, lambda part: part.seconds),
         bytes=total(stage.parts, lambda part: part.bytes),
