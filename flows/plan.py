@@ -305,11 +305,13 @@ def _notes(
         notes.append(f"what earlier runs in the index {recipe.dedup_index} kept is not taken off")
     if recipe.goal != "corpus" and not any(measure.name == "tokens" for measure in measures):
         notes.append("tokenizer, tokens, training and evaluation are not in it: the sample ends with the corpus")
-    waited = sum(stage.seconds.expected for stage in stages) / max(1e-9, sum(s.cpu_seconds.expected for s in stages))
+    waited = sum(each.seconds.expected for each in stages) / max(
+        1e-9, sum(each.cpu_seconds.expected for each in stages)
+    )
     if waited > _BUSY and not sum(stage.requests for stage in stages):
         notes.append(
-            f"parts took {waited:.1f} times their CPU time: the machine was busy with something else, and the times on so "
-            "many workers are those of such a machine"
+            f"parts took {waited:.1f} times their CPU time: the machine was busy with something else, and the times on "
+            "so many workers are those of such a machine"
         )
     if any(part.peak_memory_bytes is None for measure in measures for part in measure.parts):
         notes.append(
