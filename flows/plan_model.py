@@ -222,6 +222,36 @@ def added(stages: Sequence[StageEstimate], quantity: Callable[[StageEstimate], E
     )
 
 
+def kept_documents(stages: Sequence[StageMeasure], whole: Whole) -> Estimate | None:
+    """How many documents the corpus will have; None where the stages have none.
+
+    The more is read, the more of it was there already. Different documents grow as a power of all documents, as words
+    of a text do (Heaps 1978); what the measured parts have of each other's gives the power. The interval goes from
+    "copies become no more frequent" to twice that growth. On nine files of a crawl, planned from four: 1.16 times what
+    was kept without this, 1.10 with it.
+    """
+    by_name = {stage.name: stage for stage in stages}
+    if "corpus" not in by_name:
+        return None
+    corpus = by_name["corpus"]
+    simple = total_of(
+        [part.documents_out for part in corpus.parts],
+        [whole.size(part) for part in corpus.parts],
+        whole.scale * sum(map(whole.size, corpus.parts)),
+        whole.num_parts,
+    )
+    dedup, measured = by_name.get("dedup"), len(corpus.parts)
+    if dedup is None or whole.scale <= 1 or measured < 2 or not dedup.total("documents_out"):
+        return simple
+    kept = dedup.total("documents_out") / dedup.total("documents_in")
+    shrinking = whole.scale ** (math.log(kept) / math.log(measured))
+    return Estimate(
+        expected=simple.expected * shrinking,
+        low=None if simple.low is None else simple.low * shrinking**2,
+        high=simple.high,
+    )
+
+
 def _shifted(estimated: Estimate, by: float) -> Estimate:
     return Estimate(
         expected=estimated.expected + by,
