@@ -16,7 +16,7 @@ import psutil
 from pydantic import ValidationError
 
 from flows.plan_measures import PartMeasure, StageMeasure, measure, totals
-from flows.plan_model import Estimate, StageEstimate, Whole, added, estimate, wall_seconds
+from flows.plan_model import Estimate, StageEstimate, Whole, added, estimate, kept_documents, wall_seconds
 from flows.recipe import Recipe, SourceParameters
 from flows.source_checks import impatient
 from pipeline_lib.crawl.addresses import is_local
@@ -32,6 +32,7 @@ from storage.wrong_request import WrongRequest
 
 _CHOICE = {"files", "every", "sample", "seed", "crawl", "base_url", "index_server"}
 _BASE_MEMORY_BYTES = 1_500_000_000  # the run's own process, Prefect's server, and the system
+_BUSY = 1.5  # wall time over CPU time, of parts that wait for no server
 _MEMORY_PER_DOCUMENT = 130  # of deduplication, which then uses what `dedup.memory_bytes` allows
 
 
@@ -95,7 +96,7 @@ def plan(
             "scale": round(basis.whole.scale, 4),
             "by": "size" if basis.whole.sizes else "number",
         },
-        expected=_expected(recipe, stages, workers),
+        expected=_expected(recipe, measures, basis.whole, stages, workers),
         stages=tuple(stage.as_json() for stage in stages),
         notes=tuple(_notes(recipe, basis, measures, stages)),
         environment=describe_environment(()),
@@ -161,14 +162,20 @@ def workers_that_fit(peak_memory_bytes: int, memory_bytes: int) -> int:
     return max(1, (memory_bytes - _BASE_MEMORY_BYTES) // max(peak_memory_bytes, 1))
 
 
-def _expected(recipe: Recipe, stages: Sequence[StageEstimate], workers: Sequence[int]) -> dict[str, Any]:
-    corpus = next((stage for stage in stages if stage.name == "corpus"), None)
+def _expected(
+    recipe: Recipe,
+    measures: Sequence[StageMeasure],
+    whole: Whole,
+    stages: Sequence[StageEstimate],
+    workers: Sequence[int],
+) -> dict[str, Any]:
+    documents = kept_documents(measures, whole) or Estimate(expected=0.0)
     requests = sum(stage.requests for stage in stages)
     rate = recipe.fetch.requests_per_second
     peaks = [stage.peak_memory_bytes for stage in stages if stage.peak_memory_bytes and not stage.is_whole]
     memory = psutil.virtual_memory().total
     return {
-        "documents": Estimate(expected=0.0 if corpus is None else corpus.documents_out).as_json(),
+        "documents": documents.as_json(),
         "cpu_seconds": added(stages, lambda stage: stage.cpu_seconds).as_json(),
         "bytes": added(stages, lambda stage: stage.bytes).as_json(),
         "peak_bytes": Estimate(
@@ -293,7 +300,8 @@ def _notes(
     notes = []
     if basis.whole.scale > 1:
         notes.append(
-            "documents kept are an upper bound: copies of a page in files that were not measured are not known"
+            "by stage, documents are those of the sample, scaled; those kept are fewer, as more files have more copies "
+            "of each other's pages"
         )
     if basis.measured < 3 and basis.whole.scale > 1 and basis.unit == "files":
         notes.append(f"{basis.measured} files show hardly how much files differ: take more with --sample-files")
@@ -304,6 +312,14 @@ def _notes(
         notes.append(f"what earlier runs in the index {recipe.dedup_index} kept is not taken off")
     if recipe.goal != "corpus" and not any(measure.name == "tokens" for measure in measures):
         notes.append("tokenizer, tokens, training and evaluation are not in it: the sample ends with the corpus")
+    waited = sum(each.seconds.expected for each in stages) / max(
+        1e-9, sum(each.cpu_seconds.expected for each in stages)
+    )
+    if waited > _BUSY and not sum(stage.requests for stage in stages):
+        notes.append(
+            f"parts took {waited:.1f} times their CPU time: the machine was busy with something else, and the times on "
+            "so many workers are those of such a machine"
+        )
     if any(part.peak_memory_bytes is None for measure in measures for part in measure.parts):
         notes.append(
             "some parts were made by a version that measured no CPU time and memory: their wall time stands in"

@@ -115,7 +115,7 @@ def _described(plan: Plan, earlier: list[dict[str, Any]]) -> list[str]:
     memory = expected["memory"]
     lines += [
         "",
-        f"{'documents kept':<18}at most {expected['documents']['expected']:,.0f}",
+        f"{'documents kept':<18}{_between(expected['documents'], _count)}",
         f"{'CPU time':<18}{_between(expected['cpu_seconds'], _time)}",
         f"{'disk':<18}{_between(expected['bytes'], _size)}; {_size(expected['peak_bytes']['expected'])} at the most",
         f"{'network':<18}{_size(expected['fetched']['expected'])}, {expected['requests']['expected']:,.0f} requests: "
@@ -148,6 +148,10 @@ def _between(found: Mapping[str, float | None], spelled: Any) -> str:
     if found["low"] is None or found["low"] == found["high"]:
         return str(expected)
     return f"{expected}  ({spelled(found['low'])} to {spelled(found['high'])} in nine of ten cases)"
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}"
 
 
 def _time(seconds: float) -> str:

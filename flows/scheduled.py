@@ -91,7 +91,7 @@ def scheduled_run(
             run = run_recipe(resolved, settings).run
         return Completed(message=f"run {run.run_id} of {resolved.source.crawl or resolved.name}")
 
-    with _alone_in(opened):
+    with alone_in(opened):
         return attempt_repeatedly(attempt, attempts=attempts, pause_seconds=pause_seconds)
 
 
@@ -101,7 +101,7 @@ def store_limit(store: Store) -> str:
 
 
 @contextlib.contextmanager
-def _alone_in(store: Store) -> Iterator[None]:
+def alone_in(store: Store) -> Iterator[None]:
     """Wait until no other scheduled run of this store is at work, on any machine of the same Prefect server.
 
     They would not harm each other's results. But machines know nothing of each other's requests: two at once would ask

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.plan_measures import PartMeasure, StageMeasure
-from flows.plan_model import StageEstimate, Whole, estimate, total_of, wall_seconds
+from flows.plan_model import StageEstimate, Whole, estimate, kept_documents, total_of, wall_seconds
 
 
 def part(name: str = "part-00000", seconds: float = 10.0, **changed: object) -> PartMeasure:
@@ -96,3 +96,26 @@ def test_more_workers_are_never_slower() -> None:
     walls = [wall_seconds(stages, workers, 5).expected for workers in (1, 2, 8, 64, 1000)]
     assert walls == sorted(walls, reverse=True)
     assert walls[0] == pytest.approx(40 * 18 + 0.5 + 2.5 * 40)
+
+
+def test_the_more_files_the_larger_the_share_of_copies() -> None:
+    kept = [part(f"part-{number:05d}", documents_in=90, documents_out=90) for number in range(4)]
+    stages = [stage("dedup", part("all", documents_in=400, documents_out=360)), stage("corpus", *kept)]
+
+    def share(scale: int) -> float:
+        return kept_documents(stages, Whole(scale=scale, num_parts=4 * scale)).expected / (400 * scale)
+
+    assert share(1) == pytest.approx(0.9)
+    # four times as many files take as much again as the four took
+    assert share(4) == pytest.approx(0.9 * 0.9)
+    assert share(16) == pytest.approx(0.9**3)
+    found = kept_documents(stages, Whole(scale=4, num_parts=16))
+    assert found.low == pytest.approx(1600 * 0.9**3)
+    assert found.high == pytest.approx(1600 * 0.9)
+
+
+def test_without_copies_all_documents_are_kept() -> None:
+    kept = [part(f"part-{number:05d}", documents_in=100, documents_out=100) for number in range(2)]
+    stages = [stage("dedup", part("all", documents_in=200, documents_out=200)), stage("corpus", *kept)]
+    assert kept_documents(stages, Whole(scale=10, num_parts=20)).expected == pytest.approx(2000)
+    assert kept_documents(stages[:1], Whole(scale=10, num_parts=20)) is None

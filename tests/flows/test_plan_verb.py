@@ -43,7 +43,7 @@ def test_a_plan_is_measured_on_a_sample_and_scaled_to_all_files(first) -> None:
     assert 0 < first["expected"]["memory"]["worker_bytes"] < first["expected"]["memory"]["machine_bytes"]
     walls = [each["expected"] for each in first["expected"]["wall_seconds"].values()]
     assert walls == sorted(walls, reverse=True)
-    assert any("upper bound" in note for note in first["notes"])
+    assert any("more copies" in note for note in first["notes"])
     assert first["earlier"] == []
 
 
@@ -54,8 +54,7 @@ def test_the_next_plan_is_of_the_run_itself_and_shows_how_good_the_first_one_was
     assert compared["run_id"] == second["basis"]["run_id"]
     documents, size = (compared["quantities"][name] for name in ("documents", "bytes"))
     assert documents["actual"] == second["expected"]["documents"]["expected"]
-    # of four files that are alike, three tell the fourth; copies in files that were not measured are not known
-    assert 1.0 <= documents["ratio"] < 1.05
+    assert 0.95 < documents["ratio"] < 1.05  # of four files that are alike, three tell the fourth
     assert 0.8 < size["ratio"] < 1.25
     assert compared["quantities"]["cpu_seconds"]["actual"] > 0
 

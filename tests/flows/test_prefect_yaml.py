@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from flows.recipe import Recipe, load_recipe
+from flows.server import stop_server
 from storage.runs import list_runs
 from storage.store import Store
 
@@ -97,6 +98,7 @@ def test_a_worker_completes_a_run_of_a_deployment(tmp_path: Path, tiny_crawl: Pa
     finally:
         worker.terminate()
         worker.wait(60)
+        stop_server(store / "prefect")  # the one for report pages
     (run,) = list_runs(Store(str(store)))
     assert (state["type"], run.status) == ("COMPLETED", "completed"), state
     assert run.run_id in state["message"]
