@@ -86,12 +86,16 @@ def entry_path(index: str, name: str) -> str:
 
 def publish_entry(store: Store, entry: IndexEntry) -> None:
     body = json.dumps(entry.as_json(), indent=1, sort_keys=True, allow_nan=False)
-    _roll(store, entry.index).add(entry.name)  # first: an entry that is there is always found
+    # first: an entry that is there is always found
+    _roll_of_indexes(store).add(entry.index)
+    _roll(store, entry.index).add(entry.name)
     store.publish_bytes(entry_path(entry.index, entry.name), body.encode())
 
 
 def index_names(store: Store) -> list[str]:
-    return store.names(_FOLDER)
+    listed = set(store.names(_FOLDER))
+    unlisted = {name for name in _roll_of_indexes(store).names() if name not in listed and read_entries(store, name)}
+    return sorted(listed | unlisted)
 
 
 def read_entries(store: Store, index: str) -> list[IndexEntry]:
@@ -114,6 +118,10 @@ def read_entries(store: Store, index: str) -> list[IndexEntry]:
                 "it would keep again what its run kept: remove the file, and run that recipe again"
             ) from error
     return sorted(entries, key=lambda entry: (entry.sequence, entry.name))
+
+
+def _roll_of_indexes(store: Store) -> Roll:
+    return Roll(store=store, name=_FOLDER)
 
 
 def _roll(store: Store, index: str) -> Roll:

@@ -50,7 +50,10 @@ class RemoteFiles:
         repeated(f"writing {path}", self._filesystem.put_file, str(source), self._at(path))
 
     def create(self, path: str, content: bytes) -> bool:
-        """Write a file unless there is one; False where there is. Of several writers at once one succeeds."""
+        """Write a file unless there is one; False where there is another. Of several writers at once one succeeds, on
+        stores that keep to the condition: S3 (If-None-Match), Google Cloud Storage, Azure."""
+        if self.exists(path):  # some servers that speak S3 pass over the condition
+            return self.read_bytes(path) == content
         try:
             repeated(f"writing {path}", self._filesystem.pipe_file, self._at(path), content, mode="create")
         except FileExistsError:
