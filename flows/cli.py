@@ -25,7 +25,7 @@ from flows.index_verb import indexes
 from flows.trace_verb import trace
 from flows.verb_options import DEFAULT_STORE, json_option, set_option, store_option, workers_option
 from storage.runs import Run, UnknownRun, find_run, list_runs
-from storage.store import Store, StoreError
+from storage.store import Store
 
 _run_argument = click.argument("run", metavar="[RUN]", default="latest")
 
@@ -355,10 +355,7 @@ for _verb in (crawls, extract, judge, dedup, decontaminate, indexes, train_class
 
 
 def _store(url: str) -> Store:
-    try:
-        return Store(url)
-    except (ValueError, ImportError, OSError) as error:
-        raise StoreError(f"store {url}: {error}") from error
+    return Store(url)
 
 
 def _prefect_home(store: Store) -> Path:

@@ -349,9 +349,10 @@ def damage(store: Store, address: StageAddress, part: PartRecord) -> str | None:
     """What is wrong with a published part: a file that is gone, or bytes that are not those recorded. None: nothing."""
     for record in part.files:
         path = f"{address.folder}/{record.path}"
-        if not store.exists(path):
+        try:
+            size = store.size(path)
+        except (FileNotFoundError, NotADirectoryError):
             return f"{path} is gone"
-        size = store.size(path)
         if size != record.bytes:
             return f"{path} has {size} bytes, {record.bytes} were published"
         with store.local_copy(path) as local:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 _PASSING_STATUS = {408, 425, 429}
+_NOT_IMPLEMENTED = 501
 _PASSING_ERRNO = {
     getattr(errno, name)
     for name in (
@@ -24,15 +25,11 @@ _PASSING_ERRNO = {
     )
     if hasattr(errno, name)
 }  # fmt: skip
-# S3 says these with a status of 400: what arrived was not what was sent, or came too slowly.
+# S3 says these with a status of its 400s: what arrived was not what was sent, or came too slowly.
 _PASSING_CODES = {
-    "BadDigest",
-    "IncompleteBody",
-    "InternalError",
-    "RequestTimeout",
-    "SlowDown",
-    "XAmzContentSHA256Mismatch",
-}
+    "BadDigest", "IncompleteBody", "InternalError", "RequestTimeout", "SlowDown", "XAmzContentSHA256Mismatch",
+    "ConditionalRequestConflict", "OperationAborted",  # another request for the same key was under way
+}  # fmt: skip
 # Of libraries that need not be installed; a failure on the way, without an answer.
 _PASSING_CLASSES = {
     "aiohttp.client_exceptions.ClientError",
@@ -117,6 +114,8 @@ def may_pass(error: BaseException) -> bool:
     if status is None and cause is not None:
         status = http_status(cause)
     if status is not None:
+        if status == _NOT_IMPLEMENTED:
+            return False
         return status >= 500 or status in _PASSING_STATUS or bool({_code(error), _code(cause)} & _PASSING_CODES)
     if isinstance(error, ConnectionError | TimeoutError):
         return True

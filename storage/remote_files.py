@@ -1,6 +1,7 @@
 """Files of a store elsewhere: on S3, Google Cloud Storage, Azure, or whatever fsspec knows."""
 
 import contextlib
+import errno
 import io
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 import fsspec
 
-from storage.remote_calls import repeated
+from storage.remote_calls import StoreUnavailable, repeated
 
 _SEQUENTIAL_BYTES = 8 << 20  # asked for at once by a reader that goes from front to back
 _RANDOM_BYTES = 64 << 10
@@ -59,6 +60,11 @@ class RemoteFiles:
         except FileExistsError:
             # ours, perhaps: an attempt whose answer was lost on the way
             return self.read_bytes(path) == content
+        except StoreUnavailable as error:
+            if error.errno != errno.ENOSYS:
+                raise
+            # a server that speaks S3 without conditions: what was not there a moment ago is the best there is
+            repeated(f"writing {path}", self._filesystem.pipe_file, self._at(path), content)
         return True
 
     def names(self, folder: str) -> list[str]:

@@ -126,6 +126,7 @@ def caused_by(error, cause):
         (TimeoutError(), True),
         (OSError(16, "SlowDown"), True),
         (Refused(503), True),
+        (Refused(501), False),
         (Refused(429), True),
         (Refused(400), False),
         (caused_by(OSError(22, "bad"), Refused(400)), False),
@@ -185,6 +186,13 @@ def test_a_roll_knows_what_a_listing_of_a_while_ago_does_not(failing, store):
     assert failing.counts["stale"] > 5
 
 
+def test_a_server_without_conditions_is_written_to_all_the_same(failing, store):
+    failing.knows_conditions = False
+    assert store.create_bytes("file", b"first")
+    assert not store.create_bytes("file", b"second")
+    assert store.read_bytes("file") == b"first"
+
+
 def index_entry(name):
     return IndexEntry(
         index="weekly", name=name, sequence=1, run_id=f"run-of-{name}", recipe_name="r", sources=name, rules="rules",
@@ -241,10 +249,14 @@ def test_uploads_that_nobody_goes_on_with_are_aborted(store, s3_url, s3_server, 
 
 
 def test_a_missing_package_names_the_extra(tmp_path):
-    for scheme, package, extra in (("s3", "s3fs", "s3"), ("gs", "gcsfs", "gs"), ("az", "adlfs", "az")):
+    for verb, scheme, package, extra in (
+        (["runs"], "s3", "s3fs", "s3"),
+        (["indexes"], "gs", "gcsfs", "gs"),
+        (["trace", "--token", "1"], "az", "adlfs", "az"),
+    ):
         code = f"import sys; sys.modules['{package}'] = None\nfrom flows.cli import main\nmain()"
         done = subprocess.run(
-            [sys.executable, "-c", code, "runs", "--store", f"{scheme}://bucket/x"],
+            [sys.executable, "-c", code, *verb, "--store", f"{scheme}://bucket/x"],
             capture_output=True,
             text=True,
             cwd=Path.cwd(),
