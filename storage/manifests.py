@@ -23,6 +23,8 @@ from storage.tables import DamagedFile, read_row_groups, read_rows, read_table, 
 MANIFEST_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 
+_BYTES_AT_ONCE = 4 << 20  # of so small a file from elsewhere, one request for all of it is sooner answered than several
+
 
 class MissingStage(FileNotFoundError):
     """A stage output that something refers to is not in the store."""
@@ -274,10 +276,11 @@ class PublishedStage:
         Raises:
             DamagedFile: it cannot be opened or read.
         """
-        path = f"{self.manifest.address.folder}/{self.record(table, part).path}"
+        record = self.record(table, part)
+        path = f"{self.manifest.address.folder}/{record.path}"
         try:
             with contextlib.ExitStack() as stack:
-                if is_whole or self.store.is_local:
+                if is_whole or self.store.is_local or record.bytes <= _BYTES_AT_ONCE:
                     yield stack.enter_context(self.store.local_copy(path))
                 else:
                     yield stack.enter_context(self.store.open_random(path))

@@ -28,6 +28,7 @@ ABSENCE = {
     "documents_of_host": 0,
     "urls_of_host": [],
     "asked_of_index": None,
+    "is_host_asked_for": None,
     "sources": {"kind": "warc", "crawl": None, "files": None, "every": 1, "sample": None},
     "num_lost": 0,
     "lost": [],
@@ -61,7 +62,8 @@ def test_a_page_that_is_not_there_is_told_with_what_was_lost():
 def test_a_page_that_is_not_there_is_told_with_what_was_asked_for():
     index = {"domains": ["b.example", "c.example"], "hosts": [], "urls": []}
     sources = ABSENCE["sources"] | {"kind": "commoncrawl", "crawl": "CC-MAIN-2026-43"}
-    told = describe_absence("https://a.example/x", RUN, ABSENCE | {"asked_of_index": index, "sources": sources})
-    assert "only what the index of CC-MAIN-2026-43 has of domains b.example, c.example" in told
+    asked = {"asked_of_index": index, "is_host_asked_for": False, "sources": sources}
+    told = describe_absence("https://a.example/x", RUN, ABSENCE | asked)
+    assert "the index of CC-MAIN-2026-43 has of domains b.example, c.example: that host is not among them" in told
     some = describe_absence("x", RUN, ABSENCE | {"sources": ABSENCE["sources"] | {"files": 2}})
     assert "only some files of the crawl (source.files=2" in some
