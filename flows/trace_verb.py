@@ -49,9 +49,9 @@ def trace(
 ) -> None:
     """Trace what a model of RUN read back to the page it came from: document, URL, WARC file and offset.
 
-    Token N is a position in the stream that training reads: all tokens of the split's shards, shard after shard as
-    `gristmill show` lists them, counted from 0; the first and last token of each document (<s>, </s>) count, and
-    belong to it. Row r of a batch begins at token r x training.context.
+    Token N is a position in the stream that training reads: the tokens of the split's shards, shard after shard by
+    their numbers, counted from 0. The first and the last token of each document (<s> and </s>) count, and belong to
+    it. Row r of a batch begins at token r x training.context.
 
     \b
     gristmill trace latest --token 123456

@@ -3,6 +3,7 @@
 `flows.why_told` says the same in words.
 """
 
+import difflib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -39,6 +40,7 @@ from storage.wrong_request import WrongRequest
 
 _MATCHES_SHOWN = 5
 _URLS_SHOWN = 5
+_URLS_COMPARED = 1_000
 _LOST_SHOWN = 5
 _ABOUT_CAPTURES = ("request", "metadata", "warcinfo")  # records that belong to a capture and are none
 _SPLITS = ("train", "validation")
@@ -106,7 +108,7 @@ class Fates:
     def absence(self, url: str) -> dict[str, Any]:
         """What the run knows of a URL that it has no capture of: what it was to read, what of that it could not."""
         host = urlsplit(url if "://" in url else f"https://{url}").netloc.lower()
-        number, urls = urls_of_host(self._extract, "documents", DOCUMENTS, host, _URLS_SHOWN) if host else (0, [])
+        number, urls = urls_of_host(self._extract, "documents", DOCUMENTS, host, _URLS_COMPARED) if host else (0, [])
         lost = [
             {**row, "stage": name}
             for name in ("fetch", "extract")
@@ -118,8 +120,9 @@ class Fates:
         return {
             "host": host,
             "documents_of_host": number,
-            "urls_of_host": urls,
+            "urls_of_host": difflib.get_close_matches(url, urls, n=_URLS_SHOWN, cutoff=0.0),
             "asked_of_index": source.get("index"),
+            "is_host_asked_for": _is_asked_for(host, source.get("index")),
             "sources": {name: source.get(name) for name in ("kind", "crawl", "files", "every", "sample")},
             "num_lost": len(lost),
             "lost": lost[:_LOST_SHOWN],
@@ -249,6 +252,16 @@ def _margin(value: float | None, threshold: float | None, *, broken: bool) -> fl
 
 def _unit(condition: Condition) -> str:
     return signal_unit(condition.columns[0]) if len(condition.columns) == 1 else ""
+
+
+def _is_asked_for(host: str, index: Mapping[str, Any] | None) -> bool | None:
+    """Whether a query of a crawl's index names a host; None: there is no query, or one that is not by host alone."""
+    if index is None or index.get("urls") or not (index.get("hosts") or index.get("domains")):
+        return None
+    plain = host.partition(":")[0].removeprefix("www.")
+    hosts = {each.lower().removeprefix("www.") for each in index.get("hosts") or ()}
+    domains = [each.lower() for each in index.get("domains") or ()]
+    return plain in hosts or any(plain == domain or plain.endswith(f".{domain}") for domain in domains)
 
 
 def _kept_earlier(doc_id: str, entry: str, store: Store, run: Run) -> dict[str, str | None]:

@@ -31,7 +31,10 @@ def describe_absence(url: str, run: Run, absence: Mapping[str, Any]) -> str:
         asked = ", ".join(
             f"{name} {', '.join(map(str, index[name]))}" for name in ("urls", "hosts", "domains") if index.get(name)
         )
-        lines.append(f"  it read only what the index of {sources['crawl']} has of {asked or 'what source.index asks'}")
+        outside = ": that host is not among them" if absence["is_host_asked_for"] is False else ""
+        lines.append(
+            f"  it read only what the index of {sources['crawl']} has of {asked or 'what source.index asks'}{outside}"
+        )
     elif sources["files"] is not None or sources["sample"] is not None or sources["every"] not in (None, 1):
         asked = ", ".join(
             f"source.{name}={sources[name]}" for name in ("files", "every", "sample") if sources[name] is not None

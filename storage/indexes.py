@@ -86,18 +86,26 @@ def entry_path(index: str, name: str) -> str:
 
 def publish_entry(store: Store, entry: IndexEntry) -> None:
     """Publish an entry, in place of an earlier one of the same sources."""
-    _roll(store, entry.index).add(entry.name)  # first: an entry that is there is always found
+    _announce(store, entry)
     store.publish_bytes(entry_path(entry.index, entry.name), record_bytes(entry.as_json()))
 
 
 def create_entry(store: Store, entry: IndexEntry) -> bool:
     """Publish an entry unless there is one of the same sources; whether this call did."""
-    _roll(store, entry.index).add(entry.name)
+    _announce(store, entry)
     return store.create_bytes(entry_path(entry.index, entry.name), record_bytes(entry.as_json()))
 
 
+def _announce(store: Store, entry: IndexEntry) -> None:
+    """Put an entry's names on the rolls, before it is published: one that is there is always found."""
+    _roll_of_indexes(store).add(entry.index)
+    _roll(store, entry.index).add(entry.name)
+
+
 def index_names(store: Store) -> list[str]:
-    return store.names(_FOLDER)
+    listed = set(store.names(_FOLDER))
+    unlisted = {name for name in _roll_of_indexes(store).names() if name not in listed and read_entries(store, name)}
+    return sorted(listed | unlisted)
 
 
 def read_entries(store: Store, index: str) -> list[IndexEntry]:
@@ -120,6 +128,10 @@ def read_entries(store: Store, index: str) -> list[IndexEntry]:
                 "it would keep again what its run kept: remove the file, and run that recipe again"
             ) from error
     return sorted(entries, key=lambda entry: (entry.sequence, entry.name))
+
+
+def _roll_of_indexes(store: Store) -> Roll:
+    return Roll(store=store, name=_FOLDER)
 
 
 def _roll(store: Store, index: str) -> Roll:

@@ -27,6 +27,8 @@ from storage.tables import DamagedFile, SchemaMismatch, read_row_groups, read_ro
 MANIFEST_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 
+_BYTES_AT_ONCE = 4 << 20  # of so small a file from elsewhere, one request for all of it is sooner answered than several
+
 
 class MissingStage(FileNotFoundError):
     """A stage output that something refers to is not in the store."""
@@ -445,10 +447,11 @@ class PublishedStage:
         Raises:
             DamagedFile: it cannot be opened or read.
         """
-        path = f"{self.manifest.address.folder}/{self.record(table, part).path}"
+        record = self.record(table, part)
+        path = f"{self.manifest.address.folder}/{record.path}"
         try:
             with contextlib.ExitStack() as stack:
-                if is_whole or self.store.is_local:
+                if is_whole or self.store.is_local or record.bytes <= _BYTES_AT_ONCE:
                     yield stack.enter_context(self.store.local_copy(path))
                 else:
                     yield stack.enter_context(self.store.open_random(path))
@@ -547,9 +550,10 @@ def damage(store: Store, address: StageAddress, part: PartRecord) -> str | None:
     """What is wrong with a published part: a file that is gone, or bytes that are not those recorded. None: nothing."""
     for record in part.files:
         path = f"{address.folder}/{record.path}"
-        if not store.exists(path):
+        try:
+            size = store.size(path)
+        except (FileNotFoundError, NotADirectoryError):
             return f"{path} is gone"
-        size = store.size(path)
         if size != record.bytes:
             return f"{path} has {size} bytes, {record.bytes} were published"
         with store.local_copy(path) as local:

@@ -25,16 +25,11 @@ _PASSING_ERRNO = {
     )
     if hasattr(errno, name)
 }  # fmt: skip
-# S3 says these with a status of 400 or 409: what arrived was not what was sent, or came too slowly.
+# S3 says these with a status of its 400s: what arrived was not what was sent, or came too slowly.
 _PASSING_CODES = {
-    "BadDigest",
-    "ConditionalRequestConflict",  # of two conditional puts at the same moment
-    "IncompleteBody",
-    "InternalError",
-    "RequestTimeout",
-    "SlowDown",
-    "XAmzContentSHA256Mismatch",
-}
+    "BadDigest", "IncompleteBody", "InternalError", "RequestTimeout", "SlowDown", "XAmzContentSHA256Mismatch",
+    "ConditionalRequestConflict", "OperationAborted",  # another request for the same key was under way
+}  # fmt: skip
 # Of libraries that need not be installed; a failure on the way, without an answer.
 _PASSING_CLASSES = {
     "aiohttp.client_exceptions.ClientError",
@@ -119,11 +114,9 @@ def may_pass(error: BaseException) -> bool:
     if status is None and cause is not None:
         status = http_status(cause)
     if status is not None:
-        return (
-            (status >= 500 and status != _NOT_IMPLEMENTED)
-            or status in _PASSING_STATUS
-            or bool({_code(error), _code(cause)} & _PASSING_CODES)
-        )
+        if status == _NOT_IMPLEMENTED:
+            return False
+        return status >= 500 or status in _PASSING_STATUS or bool({_code(error), _code(cause)} & _PASSING_CODES)
     if isinstance(error, ConnectionError | TimeoutError):
         return True
     names = {f"{each.__module__}.{each.__qualname__}" for each in type(error).__mro__}

@@ -73,21 +73,25 @@ class RemoteFiles:
         Of several at once one wins, where `creates_exclusively`. Elsewhere a look goes before the put, and two that
         look at once both believe that they won.
         """
+        if self.exists(path):  # some servers that speak S3 pass over the condition
+            return self._holds(path, source)
         if self.creates_exclusively:
             try:
                 repeated(f"writing {path}", self._filesystem.put_file, str(source), self._at(path), mode="create")
             except FileExistsError:
                 # ours, perhaps: an attempt whose answer was lost on the way
-                return self.size(path) == source.stat().st_size and self.read_bytes(path) == source.read_bytes()
+                return self._holds(path, source)
             except StoreUnavailable as error:
                 if not is_unsupported(error):
                     raise
             else:
                 return True
-        if self.exists(path):
-            return False
+            # a server that speaks S3 without conditions: what was not there a moment ago is the best there is
         self.upload(source, path)
         return True
+
+    def _holds(self, path: str, source: Path) -> bool:
+        return self.size(path) == source.stat().st_size and self.read_bytes(path) == source.read_bytes()
 
     def names(self, folder: str) -> list[str]:
         """Names directly under a folder; empty if there is no such folder."""

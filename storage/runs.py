@@ -20,7 +20,6 @@ from storage.wrong_request import WrongRequest
 NAME_TAKEN: Final = b"{}"  # in place of a record, for the moment between the choice of an id and the first record
 RunStatus = Literal["running", "completed", "failed", "interrupted"]
 _RUN_VERSION = 2
-_MANIFESTS_AT_ONCE = 8
 _KEPT_ON_ROLL = 100  # listings have the others
 
 
@@ -173,7 +172,7 @@ def open_stages(store: Store, run: Run) -> dict[str, PublishedStage]:
         MissingStage: one of them is not in the store any more.
     """
     names = [each.name for each in run.stages]
-    with ThreadPoolExecutor(_MANIFESTS_AT_ONCE) as pool:  # a store elsewhere takes its time for each
+    with ThreadPoolExecutor(_RECORDS_AT_ONCE) as pool:
         opened = pool.map(lambda each: open_stage(store, each.address), run.stages)
         return dict(zip(names, opened, strict=True))
 
@@ -189,15 +188,18 @@ def run_ids(store: Store) -> list[str]:
 
 def list_runs(store: Store) -> list[Run]:
     """All readable runs, oldest first."""
-    runs = []
     names = set(store.names("runs"))
     with contextlib.suppress(DamagedRoll):
         names.update(_roll(store).names())
-    for run_id in sorted(names):
+
+    def load(run_id: str) -> Run | None:
         try:
-            runs.append(load_run(store, run_id))
+            return load_run(store, run_id)
         except UnknownRun:
-            continue  # a folder without a whole record is no run
+            return None  # a folder without a whole record is no run
+
+    with ThreadPoolExecutor(_RECORDS_AT_ONCE) as pool:
+        runs = [run for run in pool.map(load, names) if run is not None]
     return sorted(runs, key=lambda run: (run.created_at, run.run_id))
 
 

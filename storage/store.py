@@ -29,11 +29,17 @@ class Store:
 
     Local roots publish by temporary file, fsync and rename. Object stores publish by one put of a finished file: their
     puts are atomic, so a reader sees all of an object or none of it.
+
+    Raises:
+        StoreError: the URL is of no kind that is known here, or needs a package that is not installed.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        filesystem, root = open_filesystem(url)
+        try:
+            filesystem, root = open_filesystem(url)
+        except (ImportError, ValueError, OSError) as error:
+            raise StoreError(f"store {url}: {error}") from error
         self.is_local = is_local(filesystem)
         self.root = str(Path(root).absolute()) if self.is_local else root.rstrip("/")
         self._remote = RemoteFiles(filesystem, self.root)

@@ -5,6 +5,7 @@ among them: what training reads from front to back, cut into rows (`model.batche
 """
 
 import bisect
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +70,7 @@ class TokenPlaces:
         self._records: list[FileRecord] = tokens.manifest.files(split)
         metrics = {part.name: part.metrics for part in tokens.manifest.parts}
         lengths = [int(metrics[record.part]["tokens"]) for record in self._records]
-        self._starts = [0, *np.cumsum(lengths, dtype=np.int64).tolist()]
+        self._starts: list[int] = [0, *itertools.accumulate(lengths)]
         self._opened: dict[int, pa.Table] = {}
 
     @property

@@ -21,9 +21,12 @@ MODEL = (
     "evaluation.max_bytes=20000", "evaluation.max_new_tokens=8",
 )  # fmt: skip
 WORKERS = ("--workers", "2", "--runner", "threads")
-PATIENCE = json.dumps({"config_kwargs": {"read_timeout": 20, "connect_timeout": 20}})
+# the client's own attempts, which are slow, are for other tests: here every failure reaches the store's
+IMPATIENCE = json.dumps(
+    {"config_kwargs": {"read_timeout": 20, "connect_timeout": 20, "retries": {"total_max_attempts": 1}}}
+)
 
-pytestmark = pytest.mark.timeout(1800)  # a store like this one is slow
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(1800)]  # a store like this one is slow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,7 @@ def elsewhere(tiny_crawl: Path, tmp_path_factory: pytest.TempPathFactory, prefec
             **keys,
             "GRISTMILL_STORE": url,
             "AWS_ENDPOINT_URL": proxy.url,
-            "FSSPEC_S3": PATIENCE,
+            "FSSPEC_S3": IMPATIENCE,
         }
         gristmill = Command(store=folder / "none", environment=environment)
         settings = [word for each in MODEL for word in ("--set", each)]
@@ -123,7 +126,7 @@ def test_the_report_is_opened_as_a_copy(elsewhere: Elsewhere, tmp_path: Path) ->
     assert "<html" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_another_run_of_the_same_reuses_all_and_removes_nothing_as_its_own_copy(
+def test_the_same_run_again_finds_all_of_it_and_is_not_deduplicated_against_itself(
     elsewhere: Elsewhere, tiny_crawl: Path
 ) -> None:
     before = shown(elsewhere.gristmill, "show")

@@ -239,5 +239,7 @@ def test_a_page_that_is_not_there_is_told_with_what_the_run_has_of_its_host(stor
     done = invoke(store, "why", "https://site0.invalid/9999.html")
     assert done.exit_code == 1
     assert "of site0.invalid it has 40 documents" in done.output
+    close = answer(store, "why", "https://site0.invalid/99.htm")["absence"]["urls_of_host"]
+    assert (len(close), close[0]) == (5, "https://site0.invalid/99.html")
     absence = answer(store, "why", "https://nowhere.invalid/")["absence"]
     assert (absence["documents_of_host"], absence["num_lost"]) == (0, 0)

@@ -13,9 +13,9 @@ import fsspec
 import pytest
 from failing_store import FAULTS, FailingStore
 
-from storage.indexes import IndexEntry, publish_entry, read_entries
+from storage.indexes import IndexEntry, index_names, publish_entry, read_entries
 from storage.remote_calls import Patience, StoreUnavailable, may_pass, repeated
-from storage.rolls import DamagedRoll, Roll
+from storage.rolls import Roll
 from storage.runs import Run, begin_run, find_run, list_runs
 from storage.store import Store, StoreError
 
@@ -126,6 +126,7 @@ def caused_by(error, cause):
         (TimeoutError(), True),
         (OSError(16, "SlowDown"), True),
         (Refused(503), True),
+        (Refused(501), False),
         (Refused(429), True),
         (Refused(400), False),
         (caused_by(OSError(22, "bad"), Refused(400)), False),
@@ -185,6 +186,13 @@ def test_a_roll_knows_what_a_listing_of_a_while_ago_does_not(failing, store):
     assert failing.counts["stale"] > 5
 
 
+def test_a_server_without_conditions_is_written_to_all_the_same(failing, store):
+    failing.knows_conditions = False
+    assert store.create_bytes("file", b"first")
+    assert not store.create_bytes("file", b"second")
+    assert store.read_bytes("file") == b"first"
+
+
 def index_entry(name):
     return IndexEntry(
         index="weekly", name=name, sequence=1, run_id=f"run-of-{name}", recipe_name="r", sources=name, rules="rules",
@@ -194,11 +202,13 @@ def index_entry(name):
 
 def test_an_index_lacks_no_entry_that_a_listing_lacks_and_has_none_that_was_removed(failing, store):
     failing.stale_seconds = 60.0
+    assert index_names(store) == []
     publish_entry(store, index_entry("first"))
     assert [entry.name for entry in read_entries(store, "weekly")] == ["first"]
     publish_entry(store, index_entry("second"))
     assert [entry.name for entry in read_entries(store, "weekly")] == ["first", "second"]
     assert "second.json" not in store.names("indexes/weekly")
+    assert (index_names(store), store.names("indexes")) == (["weekly"], [])
     store.remove("indexes/weekly/first.json")
     assert "first.json" in store.names("indexes/weekly")
     assert [entry.name for entry in read_entries(store, "weekly")] == ["second"]
@@ -238,27 +248,15 @@ def test_uploads_that_nobody_goes_on_with_are_aborted(store, s3_url, s3_server, 
     assert [each["Key"] for each in client.list_multipart_uploads(Bucket=bucket)["Uploads"]] == ["runs/stages/ab/file"]
 
 
-@pytest.mark.parametrize("kind", ["folder", "memory", "s3"])
-def test_a_roll_keeps_order_and_says_each_name_once(kind, tmp_path, request):
-    url = {"folder": str(tmp_path), "memory": f"memory://{secrets.token_hex(6)}"}.get(kind)
-    store = Store(url or request.getfixturevalue("s3_url"))
-    roll = Roll(store=store, name="names", keep=3)
-    for name in ("b", "a", "b", "c"):
-        roll.add(name)
-    assert roll.names() == ["b", "a", "c"]
-    roll.add("d")
-    assert Roll(store=store, name="names", keep=3).names() == ["a", "c", "d"]
-    assert Roll(store=store, name="others").names() == []
-    store.publish_bytes("rolls/names/00000004.json", b"{")
-    with pytest.raises(DamagedRoll, match="Remove rolls/names"):
-        roll.add("e")
-
-
 def test_a_missing_package_names_the_extra(tmp_path):
-    for scheme, package, extra in (("s3", "s3fs", "s3"), ("gs", "gcsfs", "gs"), ("az", "adlfs", "az")):
+    for verb, scheme, package, extra in (
+        (["runs"], "s3", "s3fs", "s3"),
+        (["indexes"], "gs", "gcsfs", "gs"),
+        (["trace", "--token", "1"], "az", "adlfs", "az"),
+    ):
         code = f"import sys; sys.modules['{package}'] = None\nfrom flows.cli import main\nmain()"
         done = subprocess.run(
-            [sys.executable, "-c", code, "runs", "--store", f"{scheme}://bucket/x"],
+            [sys.executable, "-c", code, *verb, "--store", f"{scheme}://bucket/x"],
             capture_output=True,
             text=True,
             cwd=Path.cwd(),

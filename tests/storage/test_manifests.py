@@ -75,6 +75,24 @@ def test_a_published_stage_reads_back_what_was_written(store):
     assert stage.manifest.parts[0].metrics == {"seconds": 1.5}
 
 
+@pytest.mark.parametrize("bytes_at_once", [0, 1 << 20], ids=["by ranges", "whole"])
+def test_columns_rows_and_row_groups_are_those_of_the_table_however_they_are_fetched(store, monkeypatch, bytes_at_once):
+    monkeypatch.setattr("storage.manifests._BYTES_AT_ONCE", bytes_at_once)
+    publish_manifest(store, manifest_of(write_part(store, num_rows=5)))
+    stage, table = open_stage(store, ADDRESS), decisions(5)
+    columns = ["value", "doc_id"]
+    assert stage.read("decisions", "part-00000", DECISIONS, columns).equals(table.select(columns))
+    assert stage.read_rows("decisions", "part-00000", DECISIONS, [4, 1]).equals(table.take(pa.array([1, 4])))
+    pieces = stage.row_groups("decisions", "part-00000", DECISIONS, columns)
+    assert pa.concat_tables(pieces).equals(table.select(columns))
+    store.publish_bytes(f"{ADDRESS.folder}/decisions/part-00000.parquet", b"PAR1 no more PAR1")
+    with pytest.raises(DamagedFile, match="run again"):
+        stage.read_rows("decisions", "part-00000", DECISIONS, [0])
+    store.remove(f"{ADDRESS.folder}/decisions/part-00000.parquet")
+    with pytest.raises(DamagedFile, match="run again"):
+        stage.read("decisions", "part-00000", DECISIONS, columns)
+
+
 def test_a_manifest_survives_json(store):
     manifest = manifest_of(write_part(store))
     publish_manifest(store, manifest)

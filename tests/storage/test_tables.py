@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.schemas import DECISIONS, DUPLICATES, EDITS, NAME_KEY, VERSION_KEY
-from storage.tables import DamagedFile, SchemaMismatch, read_table, write_table
+from storage.tables import DamagedFile, SchemaMismatch, read_row_groups, read_rows, read_table, write_table
 
 ROWS = [{"doc_id": "a", "step": 0, "rule": "r", "start": 0, "end": 1, "replacement": "é"}] * 300
 
@@ -19,6 +19,28 @@ def test_a_table_reads_back_with_its_types(tmp_path):
     back = read_table(tmp_path / "a.parquet", EDITS)
     assert back.equals(edits())
     assert back.schema.equals(EDITS, check_metadata=True)
+
+
+def test_some_rows_are_those_of_the_whole_whatever_row_groups_they_are_in(tmp_path):
+    rows = [{**ROWS[0], "doc_id": f"{number}", "replacement": "x" * 1000} for number in range(600)]
+    table = edits(rows)
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=128, store_schema=True)
+    for chosen in ([], [0], [599], [127, 128], [500, 3, 3, 260]):
+        expected = table.take(pa.array(sorted(set(chosen)), pa.int64()))
+        assert read_rows(tmp_path / "a.parquet", EDITS, chosen).equals(expected)
+        with (tmp_path / "a.parquet").open("rb") as stream:
+            some = read_rows(stream, EDITS, chosen, ["rule", "doc_id"])
+        assert some.equals(expected.select(["rule", "doc_id"]))
+    with pytest.raises(IndexError, match="of 600"):
+        read_rows(tmp_path / "a.parquet", EDITS, [600])
+
+
+def test_row_groups_one_after_another_are_the_whole(tmp_path):
+    table = edits([{**ROWS[0], "doc_id": f"{number}"} for number in range(300)])
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=128, store_schema=True)
+    pieces = list(read_row_groups(tmp_path / "a.parquet", EDITS, ["end", "doc_id"]))
+    assert [piece.num_rows for piece in pieces] == [128, 128, 44]
+    assert pa.concat_tables(pieces).equals(table.select(["end", "doc_id"]))
 
 
 def test_types_that_fit_are_cast(tmp_path):

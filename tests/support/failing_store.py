@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 FAULTS = ("503", "500", "reset", "lost_answer", "short", "stall")
 _HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "expect", "server", "date"}
 _ERROR = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>have a rest</Message></Error>'
-_CODES = {503: "SlowDown", 500: "InternalError"}
+_CODES = {503: "SlowDown", 500: "InternalError", 501: "NotImplemented"}
 
 
 @dataclass(kw_only=True)
@@ -33,6 +33,7 @@ class FailingStore:
         share: of requests that fail.
         faults: kinds of failures, as likely as each other.
         stale_seconds: a listing is answered as it was when it was first asked for, for so long.
+        knows_conditions: False: it does not implement If-None-Match, and says so.
         stall_seconds: how long a request that is never answered holds its connection.
         is_struck: which requests chance may strike, by method and path.
         counts: what was done, by kind of failure; `passed` and `stale` too.
@@ -43,6 +44,7 @@ class FailingStore:
     seed: int = 0
     faults: Sequence[str] = FAULTS
     stale_seconds: float = 0.0
+    knows_conditions: bool = True
     stall_seconds: float = 8.0
     is_struck: Callable[[str, str], bool] = lambda method, path: True
     counts: collections.Counter[str] = field(default_factory=collections.Counter)
@@ -154,9 +156,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._cut()
             return
         if fault in ("500", "503"):
-            status = int(fault)
-            content = b"" if self.command == "HEAD" else _ERROR.format(code=_CODES[status]).encode()
-            self._send(status, [("Content-Type", "application/xml")], content, content)
+            self._refuse(int(fault))
+            return
+        if "If-None-Match" in self.headers and not proxy.knows_conditions:
+            self._refuse(501)
             return
         headers = [(name, value) for name, value in self.headers.items() if name.lower() not in _HOP]
         status, answered, content = proxy.answer(self.command, self.path, headers, body)
@@ -192,6 +195,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(sent)
+
+    def _refuse(self, status: int) -> None:
+        content = b"" if self.command == "HEAD" else _ERROR.format(code=_CODES[status]).encode()
+        self._send(status, [("Content-Type", "application/xml")], content, content)
 
     def _cut(self) -> None:
         """End the connection without a word, as a server that is killed does."""
