@@ -5,8 +5,9 @@ import json
 import click
 
 from flows.clear_errors import clear_errors
-from flows.verb_options import json_option, open_store, store_option
+from flows.verb_options import json_option, store_option
 from storage.runs import find_run
+from storage.store import Store
 
 
 @click.command()
@@ -36,6 +37,6 @@ def diff(a: str, b: str, examples: int, store_url: str, as_json: bool) -> None:
     with clear_errors():
         from flows.diff import describe_diff, diff_runs
 
-        store = open_store(store_url)
+        store = Store(store_url)
         found = diff_runs(store, find_run(store, a), find_run(store, b), examples=examples)
         click.echo(json.dumps(found.as_json()) if as_json else describe_diff(found))

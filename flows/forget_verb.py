@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from flows.clear_errors import clear_errors
-from flows.verb_options import json_option, open_store, store_option
+from flows.verb_options import json_option, store_option
 from storage.exclusions import Exclusion, ExclusionEntry, ExclusionKind, Exclusions, read_exclusions
 from storage.store import Store
 from storage.wrong_request import WrongRequest
@@ -70,7 +70,7 @@ def forget(
         if show_list:
             if targets or lists or undo or dry_run or reason or kind:
                 raise WrongRequest("--list shows the whole list: give it alone")
-            exclusions = read_exclusions(open_store(store_url))
+            exclusions = read_exclusions(Store(store_url))
             rows = _rows(exclusions, exclusions.in_force)
             click.echo(json.dumps({"withdrawn": rows}) if as_json else _describe_list(rows))
             return
@@ -82,7 +82,7 @@ def forget(
         keep_compiled_kernels()
         from flows.forget import known_by_path, parse_list, parse_targets, restore, withdraw
 
-        store = open_store(store_url)
+        store = Store(store_url)
         asked = parse_targets(targets, kind)
         for path in lists:
             asked += parse_list(_lines(path), str(path), kind)

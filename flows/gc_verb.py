@@ -6,8 +6,9 @@ import click
 
 from flows.clear_errors import clear_errors
 from flows.end_signal import end_signal_as_ctrl_c
-from flows.verb_options import json_option, open_store, store_option
+from flows.verb_options import json_option, store_option
 from storage.runs import find_run
+from storage.store import Store
 
 
 @click.command()
@@ -59,7 +60,7 @@ def gc(
         from flows.unreferenced import KeptRuns, describe_removal, find_unreferenced, remove_unreferenced
         from storage.removal_mark import removal_mark
 
-        store = open_store(store_url)
+        store = Store(store_url)
         kept = KeptRuns(last=keep_last, days=older_than, remove=tuple(find_run(store, name).run_id for name in removed))
         if dry_run or not yes:
             removal = find_unreferenced(store, kept, unfinished_days=unfinished_days)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from flows.clear_errors import clear_errors
-from flows.verb_options import json_option, open_store, store_option
+from flows.verb_options import json_option, store_option
 from storage.indexes import (
     IndexEntry,
     changed_since,
@@ -40,7 +40,7 @@ def indexes(name: str | None, remove: str | None, yes: bool, store_url: str, as_
     gristmill indexes weekly --remove CC-MAIN-2026-43-0f3a9c2b1d4e
     """
     with clear_errors():
-        store = open_store(store_url)
+        store = Store(store_url)
         if remove is not None:
             removed = _remove(store, name, remove, is_sure=yes)
             click.echo(json.dumps(removed) if as_json else f"removed {removed['removed']} from the index {name}")

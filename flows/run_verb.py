@@ -10,7 +10,6 @@ from flows.run_verbs import run_json
 from flows.verb_options import (
     dask_address_option,
     json_option,
-    open_store,
     ray_address_option,
     runner_option,
     set_option,
@@ -68,7 +67,7 @@ def run(
 
         address = chosen_address(runner, dask=dask_address, ray=ray_address)
         loaded = load_recipe(recipe, overrides)
-        store = open_store(store_url)
+        store = Store(store_url)
         check_request(loaded, store)
         resolved = check_source(loaded)
         built = built_by(resolved, list_runs(store)) if loaded.is_for_latest and not again else None

@@ -13,7 +13,6 @@ import click
 from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.verb_options import (
     json_option,
-    open_store,
     run_argument,
     store_option,
 )
@@ -28,7 +27,7 @@ from storage.store import Store
 def runs(store_url: str, as_json: bool) -> None:
     """List the runs of a store, oldest first."""
     with clear_errors():
-        store = open_store(store_url)
+        store = Store(store_url)
         found = list_runs(store)
         for problem in unreadable_runs(store).values():
             click.echo(f"warning: {problem}; what it made is found again when its recipe is run", err=True)
@@ -69,7 +68,7 @@ def runs(store_url: str, as_json: bool) -> None:
 def show(run: str, store_url: str, as_json: bool) -> None:
     """Show a run: its stages with what went in, came out and was dropped, its scores, where its results are."""
     with clear_errors():
-        store = open_store(store_url)
+        store = Store(store_url)
         found = find_run(store, run)
         if as_json:
             click.echo(json.dumps(run_json(store, found)))
@@ -88,7 +87,7 @@ def why(url: str, run_name: str, store_url: str, as_json: bool) -> None:
         from flows.why import Fates
         from flows.why_told import describe_absence, describe_fate
 
-        store = open_store(store_url)
+        store = Store(store_url)
         found = find_run(store, run_name)
         fates = Fates(store, found)
         captures = fates.of_url(url)
@@ -134,7 +133,7 @@ def what_if(
         from flows.filter_settings import change_filters
         from flows.what_if import describe_what_if, judged_filters, what_if
 
-        store = open_store(store_url)
+        store = Store(store_url)
         found = find_run(store, run)
         changed = change_filters(judged_filters(store, found), overrides) if overrides else None
         answer = what_if(store, found, changed, samples=samples, rule=rule)
@@ -167,7 +166,7 @@ def generate(
         from flows.generation import generate_text
         from model.parameters import SamplingParameters
 
-        store = open_store(store_url)
+        store = Store(store_url)
         found = find_run(store, run)
         sampling = SamplingParameters(
             max_new_tokens=max_tokens, temperature=0.0 if greedy else temperature, top_p=top_p, seed=seed
@@ -186,7 +185,7 @@ def generate(
 def report(run: str, store_url: str, open_it: bool) -> None:
     """Print where the report page of a run is; of a store elsewhere, --open opens a copy."""
     with clear_errors():
-        store = open_store(store_url)
+        store = Store(store_url)
         found = find_run(store, run)
         path = found.paths.get("report")
         if path is None:

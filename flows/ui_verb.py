@@ -6,9 +6,9 @@ import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.verb_options import (
-    open_store,
     store_option,
 )
+from storage.store import Store
 
 
 @click.group()
@@ -23,7 +23,7 @@ def ui_start(store_url: str) -> None:
     with clear_errors():
         from flows.server import pages_folder, prefect_home, start_server
 
-        store = open_store(store_url)
+        store = Store(store_url)
         click.echo(start_server(prefect_home(store), pages_folder(store)).ui_url)
 
 
@@ -34,7 +34,7 @@ def ui_stop(store_url: str) -> None:
     with clear_errors():
         from flows.server import prefect_home, stop_server
 
-        click.echo("stopped" if stop_server(prefect_home(open_store(store_url))) else "was not running")
+        click.echo("stopped" if stop_server(prefect_home(Store(store_url))) else "was not running")
 
 
 @ui.command("status")
@@ -44,7 +44,7 @@ def ui_status(store_url: str) -> None:
     with clear_errors():
         from flows.server import prefect_home, running_server
 
-        server = running_server(prefect_home(open_store(store_url)))
+        server = running_server(prefect_home(Store(store_url)))
         click.echo("not running" if server is None else server.ui_url)
         if server is None:
             sys.exit(WORK_FAILED)

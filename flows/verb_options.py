@@ -6,8 +6,6 @@ from typing import Any, TypeVar
 
 import click
 
-from storage.store import Store, StoreError
-
 DEFAULT_STORE = ".gristmill"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -71,15 +69,3 @@ def workers_option(what: str) -> Callable[[Command], Command]:
         show_envvar=True,
         help=f"{what}.  [default: the cores this process may use]",
     )
-
-
-def open_store(url: str) -> Store:
-    """The store that `store_option` names.
-
-    Raises:
-        StoreError: no file system is known for it, or it cannot be opened.
-    """
-    try:
-        return Store(url)
-    except (ValueError, ImportError, OSError) as error:
-        raise StoreError(f"store {url}: {error}") from error

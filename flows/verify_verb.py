@@ -9,8 +9,9 @@ import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.end_signal import end_signal_as_ctrl_c
-from flows.verb_options import json_option, open_store, run_argument, store_option, workers_option
+from flows.verb_options import json_option, run_argument, store_option, workers_option
 from storage.runs import find_run
+from storage.store import Store
 
 
 @click.command()
@@ -60,7 +61,7 @@ def verify(
         from flows.verify import describe_verification
         from flows.verify import verify as verify_run
 
-        store = open_store(store_url)
+        store = Store(store_url)
         verification = verify_run(
             store,
             find_run(store, run),

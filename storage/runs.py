@@ -20,6 +20,7 @@ from storage.wrong_request import WrongRequest
 NAME_TAKEN: Final = b"{}"  # in place of a record, for the moment between the choice of an id and the first record
 RunStatus = Literal["running", "completed", "failed", "interrupted"]
 _RUN_VERSION = 2
+_RECORDS_AT_ONCE = 8  # a store elsewhere takes its time for each
 _KEPT_ON_ROLL = 100  # listings have the others
 
 
