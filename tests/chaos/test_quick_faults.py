@@ -68,7 +68,7 @@ def test_a_killed_worker_costs_no_run(gristmill, tiny_crawl, undisturbed) -> Non
         for process in psutil.process_iter(["cmdline", "environ"]):
             words = process.info["cmdline"] or []
             environment = process.info["environ"] or {}
-            if "loky" in " ".join(words) and environment.get("GRISTMILL_STORE") == str(gristmill.store):
+            if "flows.engines.worker" in words and environment.get("GRISTMILL_STORE") == str(gristmill.store):
                 process.kill()
                 return True
         return False
