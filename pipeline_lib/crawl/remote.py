@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import Any, BinaryIO, NoReturn
 from urllib.parse import urlsplit
 
 from pipeline_lib.crawl.addresses import STORE_SCHEME, UNKNOWN_SIZE, is_local
@@ -232,7 +232,7 @@ class Remote:
             elif self._store is None:
                 raise ValueError(f"{url} is inside a store, and none was given")
             else:
-                stream = cast(BinaryIO, self._store.open(url.removeprefix(STORE_SCHEME)))
+                stream = self._store.open(url.removeprefix(STORE_SCHEME))
             if start:
                 stream.seek(start)
         except FileNotFoundError as error:
