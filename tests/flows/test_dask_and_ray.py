@@ -136,17 +136,13 @@ WORKER = ("--nworkers", "2", "--nthreads", "1", "--no-dashboard", "--memory-limi
 
 
 @pytest.mark.slow
-def test_a_cluster_that_runs_already_makes_the_same_bytes_and_stops_for_a_killed_run(
+def test_a_cluster_that_runs_already_makes_the_same_bytes_also_after_a_killed_run(
     gristmill, tiny_crawl, corpus_digest, scheduler: str
 ) -> None:
     workers = dask("worker", scheduler, *WORKER, gristmill=gristmill)
     try:
         command = arguments(tiny_crawl, "--workers", "1", "--runner", "dask", "--dask-address", scheduler)
         assert gristmill.kill_when(lambda: is_extracting(gristmill), *command)
-        # what nobody waits for any more is stopped; a worker with nothing to do would stay a minute
-        working = workers_of(gristmill.store)
-        _, alive = psutil.wait_procs(working, timeout=15)
-        assert len(alive) < len(working)
         done = gristmill(*command)
         assert done.code == 0, done.err
         assert corpus_of(gristmill) == corpus_digest
@@ -154,6 +150,28 @@ def test_a_cluster_that_runs_already_makes_the_same_bytes_and_stops_for_a_killed
         workers.terminate()
         workers.wait(timeout=60)
     assert [line for line in left_after(gristmill.store, 10) if "dask scheduler" not in line] == []
+
+
+def test_what_a_killed_run_had_begun_is_stopped_on_a_cluster_that_goes_on(gristmill, scheduler: str) -> None:
+    workers = dask("worker", scheduler, *WORKER, gristmill=gristmill)
+    script = (
+        "import time\n"
+        "from flows.runners import Runner\n"
+        f"Runner(name='dask', workers=1, address={scheduler!r}).call(time.sleep, 120)\n"
+    )
+    run = subprocess.Popen([sys.executable, "-c", script], env=gristmill.environment)
+    try:
+        wait_until(lambda: bool(workers_of(gristmill.store)), run)
+        run.kill()
+        run.wait()
+        # a worker with nothing to do would stay a minute, and this call two
+        _, alive = psutil.wait_procs(workers_of(gristmill.store), timeout=20)
+        assert alive == []
+        assert workers.poll() is None
+    finally:
+        run.kill()
+        workers.kill()
+        workers.wait()
 
 
 @pytest.mark.slow
