@@ -22,7 +22,7 @@ from storage.manifests import (
 from storage.store import Store
 
 # Records of parts in the manifests that a process keeps: some 3 KB each. A stage of a thousand parts reads a thousand
-# times the manifests of all its inputs otherwise, which took three quarters of the time where parts were small.
+# times the manifests of all its inputs otherwise.
 _MAX_KEPT_RECORDS = 20_000
 
 _kept: OrderedDict[tuple[str, StageAddress, str], PublishedStage] = OrderedDict()

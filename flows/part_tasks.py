@@ -1,6 +1,6 @@
 """The work on the parts of a stage: some parts to a Prefect task, each part under a lease that other runs see.
 
-A task costs Prefect some 40 ms of CPU, its server's included, so that a task a part would cost more than the work on
+A task costs Prefect 5 to 40 ms of CPU, its server's included, so that a task a part would cost more than the work on
 small parts. Tasks get smaller towards the end of a stage: no worker is left alone with many parts.
 
 A part that another run is making is put back, and looked at again when the others of the task are done.
@@ -187,7 +187,7 @@ def work_on_parts(
     """
     session = work.session
     futures: dict[PrefectFuture[Any], str] = {}
-    for batch in batches(parts, session.runner.workers):
+    for batch in batches(parts, session.runner.places()):
         named = work_on_batch.with_options(task_run_name=f"{work.stage}/{batch_name(batch)}")
         futures[named.submit(quote((work, batch)), wait_for=upstream, return_state=False)] = batch[0].name
         session.num_tasks += 1

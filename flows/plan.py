@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from flows.plan_measures import PartMeasure, StageMeasure, measure, totals
 from flows.plan_model import Estimate, StageEstimate, Whole, added, estimate, kept_documents, wall_seconds
 from flows.recipe import Recipe, SourceParameters
+from flows.resources import workers_that_fit
 from flows.source_checks import impatient
 from pipeline_lib.crawl.addresses import is_local
 from pipeline_lib.crawl.listing import choose_paths, list_crawl_files, named_urls
@@ -157,7 +158,7 @@ def compare(store: Store, recipe: Recipe) -> list[dict[str, Any]]:
     return compared
 
 
-def workers_that_fit(peak_memory_bytes: int, memory_bytes: int) -> int:
+def _measured_fit(peak_memory_bytes: int, memory_bytes: int) -> int:
     """How many worker processes of such a size a memory has room for, beside the run itself; at least one."""
     return max(1, (memory_bytes - _BASE_MEMORY_BYTES) // max(peak_memory_bytes, 1))
 
@@ -188,7 +189,7 @@ def _expected(
         "memory": {
             "worker_bytes": max(peaks, default=None),
             "machine_bytes": memory,
-            "workers_that_fit": workers_that_fit(max(peaks), memory) if peaks else None,
+            "workers_that_fit": _measured_fit(max(peaks), memory) if peaks else workers_that_fit(recipe, memory),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
             "dedup_bytes": round(
                 min(

@@ -58,7 +58,16 @@ class DocumentationParameters:
         *("torch", "scipy", "sympy", "sqlalchemy", "networkx", "polars", "numpy", "numba", "prefect"),
         *("setuptools", "narwhals", "pydantic", "mpmath", "docutils", "rich", "fsspec", "click", "jinja2"),
         *("pyarrow", "chardet", "packaging", "anyio", "datasketch", "httpx", "trafilatura", "fastapi", "jsonschema"),
-        *("markdown-it-py", "cloudpickle", "psutil", "safetensors", "starlette", "pyyaml", "typing-extensions", "warcio"),
+        *(
+            "markdown-it-py",
+            "cloudpickle",
+            "psutil",
+            "safetensors",
+            "starlette",
+            "pyyaml",
+            "typing-extensions",
+            "warcio",
+        ),
     )
     crawl: str = "DOCS-2026-00"
     num_files: int = 8
