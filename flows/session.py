@@ -39,6 +39,7 @@ from storage.runs import (
     save_run,
     this_host,
 )
+from storage.scratch import remove_dead_scratch
 from storage.store import Store
 
 if TYPE_CHECKING:
@@ -264,9 +265,11 @@ def open_session(
 
 
 def close_dead_runs(store: Store) -> list[Run]:
-    """Mark runs of this machine whose process is gone as interrupted; returns them. What they held is free at once."""
+    """Mark runs of this machine whose process is gone as interrupted; returns them. What they held is free at once, and
+    their scratch files go."""
     leases = Leases(store=store, run="")
     leases.remove_dead()
+    remove_dead_scratch(store)
     held = leases.standing(_run_lease(""))
     dead = []
     for run in list_runs(store):

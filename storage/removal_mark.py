@@ -4,6 +4,9 @@ Whoever removes writes the mark first, and then looks which runs there are. A ru
 looks for the mark. So of a run and a removal that begin at once, at least one sees the other: the run waits, or the
 removal leaves alone whatever the run may use.
 
+It is no lease (`storage.leases`): those are found by a listing, which some stores give as of a while ago, and missing
+one costs work done twice. Missing this mark would cost outputs, so it has one name, and is read by it.
+
 The mark is written again and again, with a higher count. It is over when the count stood still for as long as the mark
 says, by the clock of whoever waits: no clocks of two machines are compared. Of a dead process of this machine it is
 over at once.

@@ -36,6 +36,16 @@ def scratch_folder(store: Store, purpose: str, place: Path | None = None) -> Ite
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def remove_dead_scratch(store: Store) -> int:
+    """Remove the scratch folders in a local store whose process of this machine has ended; returns how many went."""
+    if not store.is_local:
+        return 0
+    dead = [name for name in store.names("") if is_scratch(name) and owner_is_gone(name)]
+    for name in dead:
+        shutil.rmtree(Path(store.full_path(name)), ignore_errors=True)
+    return len(dead)
+
+
 def is_scratch(name: str) -> bool:
     """Whether a folder has a name of scratch folders: of these, or of temporary folders that our stages make."""
     return name.startswith(_PREFIX)

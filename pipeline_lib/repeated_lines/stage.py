@@ -5,10 +5,8 @@ Nothing depends on what part a document is in. Text is read twice, a part at a t
 within a given memory; what a part has to know of them afterwards is as large as the part.
 """
 
-import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from pipeline_lib.survivors import Trail, read_survivors, trail_of
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage
 from storage.schemas import DECISIONS, EDITS, REPEATED_EXAMPLES, REPEATED_UNITS
+from storage.scratch import scratch_folder
 
 COUNTS, REPEATED = "line-counts", "repeated-lines"
 
@@ -61,9 +60,8 @@ def repeated_part(
     parts = counts.part_names
     num_units = num_repeated = num_occurrences = 0
     examples: _Examples = np.empty(0, _EXAMPLE)
-    place = output.store.scratch_folder
     with ExitStack() as open_files:
-        scratch = Path(open_files.enter_context(tempfile.TemporaryDirectory(prefix="gristmill-", dir=place)))
+        scratch = open_files.enter_context(scratch_folder(output.store, "lines"))
         runs = [open_files.enter_context(counts.local_file("runs", name)) for name in parts]
         for totals in add_up(runs, parameters.memory_bytes):
             repeated = is_repeated(totals, parameters)

@@ -7,7 +7,7 @@ import pytest
 from dead_process import dead_process
 
 from storage.processes import this_process
-from storage.scratch import is_scratch, owner_is_gone, scratch_folder
+from storage.scratch import is_scratch, owner_is_gone, remove_dead_scratch, scratch_folder
 from storage.store import Store
 
 
@@ -26,6 +26,19 @@ def test_a_scratch_folder_lies_in_a_local_store_and_goes_whatever_happens(tmp_pa
         fail_in_it()
     assert seen == [(tmp_path / "store", True, False)]
     assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_folders_of_dead_processes_go_and_no_others(tmp_path: Path) -> None:
+    dead, living, other = (
+        f"gristmill-lines.{dead_process().mark()}-0123abcd",
+        f"gristmill-lines.{this_process().mark()}-0123abcd",
+        "stages",
+    )
+    for name in (dead, living, other):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("x")
+    assert remove_dead_scratch(Store(str(tmp_path))) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {living, other}
 
 
 def test_a_place_that_is_named_is_used(tmp_path: Path) -> None:
