@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from command import command_in
 from disturbed_runs import Undisturbed, everything, undisturbed_run
-from flow_fixtures import gristmill, prefect_server, tiny_crawl
+from flow_fixtures import gristmill, prefect_server, shared_gristmill, tiny_crawl
 from tiny_crawl import NUM_FILES, PAGES_PER_FILE, english_sentences, paragraphs_of
 
-__all__ = ["gristmill", "prefect_server", "tiny_crawl"]
+__all__ = ["gristmill", "prefect_server", "shared_gristmill", "tiny_crawl"]
 
 
 @pytest.fixture(scope="session")
