@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from flows.part_job import USAGE, PartJob, make_part
+from flows.part_job import PartJob, make_part
+from flows.part_usage import USAGE
 from storage.accounts import Account
 from storage.manifests import Part, PartResult, PartWriter, PublishedStage, StageAddress
 
