@@ -43,5 +43,5 @@ def test_a_folder_of_the_same_name_on_another_host_is_not_the_store(expected, tm
 
 
 def test_a_store_that_cannot_be_opened_is_told_with_its_reason(expected) -> None:
-    with pytest.raises(WrongWorker, match=r"does not see the store nothing://there: ValueError.*object store such as"):
+    with pytest.raises(WrongWorker, match=r"does not see the store nothing://there: StoreError.*object store such as"):
         check_worker(replace(expected, store_url="nothing://there"))
