@@ -1,22 +1,18 @@
 """What nothing refers to goes, all of it and nothing else, on any kind of store; what may still be used stays."""
 
 import os
-import secrets
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import boto3
 import pyarrow as pa
 import pytest
-import s3fs
 from dead_process import dead_pid, dead_process
 from hypothesis import given
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 from published_stages import publish_tables
 
 from flows.unreferenced import KeptRuns, Removal, UnreadableRun, find_unreferenced, remove_unreferenced
@@ -36,32 +32,9 @@ ALL = KeptRuns()
 HOST = socket.gethostname()
 
 
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture(params=["folder", "s3"])
-def store(request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    if request.param == "folder":
-        yield Store(str(tmp_path / "store"))
-        return
-    for name, value in {
-        "AWS_ENDPOINT_URL": request.getfixturevalue("s3_server"),
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"test-{secrets.token_hex(6)}"
-    boto3.client("s3").create_bucket(Bucket=bucket)
-    s3fs.S3FileSystem.clear_instance_cache()  # one of another test's server
-    yield Store(f"s3://{bucket}/store")
-    s3fs.S3FileSystem.clear_instance_cache()
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store") if request.param == "folder" else request.getfixturevalue("s3_url"))
 
 
 def stage(store: Store, name: str, key: str, **inputs: str) -> PublishedStage:
