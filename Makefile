@@ -53,6 +53,7 @@ bench: .venv/dev.stamp .venv-peers/peers.stamp  ## speed beside the peers', in t
 	$(BIN)/python tests/benchmarks/bench_dedup_quality.py
 	$(BIN)/python tests/benchmarks/bench_dedup.py
 	$(BIN)/python tests/benchmarks/bench_growth.py
+	$(BIN)/python tests/benchmarks/bench_scheduler.py
 
 block-model: .venv-model/model.stamp  ## train the model that finds main text anew (needs ../shared/data)
 	.venv-model/bin/python tests/benchmarks/train_block_model.py
