@@ -109,10 +109,9 @@ def main() -> None:
     small, large = costs
     more = large.parts - small.parts
     client, waiter = (large.client - small.client) / more, (large.server - small.server) / more
-    print(
-        f"{large.parts:,} parts in {large.seconds:.0f} s: client {large.client:.1f} CPU s, server {large.server:.1f}, work"
-    )
-    print(f"work {large.work:.1f} CPU s, {large.work / large.parts * 1000:.1f} ms a part; start-up {small.client:.1f}")
+    print(f"{large.parts:,} parts in {large.seconds:.0f} s: client {large.client:.1f} CPU s, server {large.server:.1f}")
+    each = 1000 * large.work / large.parts
+    print(f"work {large.work:.1f} CPU s, {each:.1f} ms a part; start-up {small.client:.1f} CPU s")
     print(f"a part costs {1000 * client:.2f} ms in the run's process and {1000 * waiter:.2f} ms in the server")
     overhead = client + waiter
     for part_seconds in (large.work / large.parts, 0.1, 1.0, 10.0):
