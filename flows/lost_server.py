@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import queue
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,8 @@ from prefect.logging.handlers import APILogWorker
 
 from storage.runs import Run, list_runs, load_run, this_host
 from storage.store import Store
+
+_PAUSES = (1.0, 3.0, 10.0)  # seconds before each further attempt to begin
 
 
 class RunFailed(RuntimeError):
@@ -44,26 +47,37 @@ def run_flow(flow: Callable[[], str], store: Store, warn: Callable[[str], None])
     # An event that does not arrive is kept, and sent again with the next one that does: no need to wait for it.
     EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=1)
     began = datetime.now(UTC).isoformat(timespec="seconds")
-    try:
-        return load_run(store, flow())
-    except TerminationSignal as error:
-        raise KeyboardInterrupt from error
-    except (httpx.HTTPError, PrefectException, Abort) as error:
-        _forget_unsent()
-        run = _run_of_this_process(store, began)
-        if run is None:
-            raise ServerLost(
-                f"Prefect's server went away before the run began ({type(error).__name__}: {error}); run again"
-            ) from error
-        if run.status == "interrupted":
+    pauses = iter(_PAUSES)
+    while True:
+        try:
+            return load_run(store, flow())
+        except TerminationSignal as error:
             raise KeyboardInterrupt from error
-        if run.status != "completed":
-            raise RunFailed(run.error or f"Prefect: {type(error).__name__}: {error}") from error
-        warn(
-            f"Prefect's server did not take the end of the run ({type(error).__name__}): the run is complete, and its "
-            "page will say so after the next run"
-        )
-        return run
+        except (httpx.HTTPError, PrefectException, Abort) as error:
+            run = _run_of_this_process(store, began)
+            pause = next(pauses, None) if run is None else None
+            if pause is not None:  # busy with several runs that begin at once, it may say 503 for a moment
+                time.sleep(pause)
+                continue
+            return _ended_without_server(error, run, warn)
+
+
+def _ended_without_server(error: Exception, run: Run | None, warn: Callable[[str], None]) -> Run:
+    """The record of a run whose end Prefect's server did not take, or the error that it stands for."""
+    _forget_unsent()
+    if run is None:
+        raise ServerLost(
+            f"Prefect's server went away before the run began ({type(error).__name__}: {error}); run again"
+        ) from error
+    if run.status == "interrupted":
+        raise KeyboardInterrupt from error
+    if run.status != "completed":
+        raise RunFailed(run.error or f"Prefect: {type(error).__name__}: {error}") from error
+    warn(
+        f"Prefect's server did not take the end of the run ({type(error).__name__}): the run is complete, and its "
+        "page will say so after the next run"
+    )
+    return run
 
 
 def _forget_unsent() -> None:

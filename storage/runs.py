@@ -211,7 +211,7 @@ def unreadable_runs(store: Store) -> dict[str, str]:
         try:
             load_run(store, run_id)
         except UnknownRun as error:
-            if not isinstance(error.__cause__, FileNotFoundError):
+            if not isinstance(error.__cause__, FileNotFoundError) and store.read_bytes(run_path(run_id)) != NAME_TAKEN:
                 found[run_id] = str(error)
     return found
 

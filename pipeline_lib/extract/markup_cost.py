@@ -120,6 +120,7 @@ _A, _TITLE = _name_hash("a"), _name_hash("title")  # in SVG: a link, and a place
 _FORM, _SVG = _name_hash("form"), _name_hash("svg")
 _IN_FOREIGN = _bits(_FOREIGN, _SVG_HTML, _MATH_HTML)  # the kinds that names keep inside drawings and formulas
 _IN_TABLE = _bits(_CELL, _ROW, _ROWS)
+_ITEMS = _bits(_LI, _DT)
 # The kinds whose opening tags open closed formatting again, as text does.
 _REOPENS = _bits(_OTHER, _VOID, _EMPTY, _RAW, _FORMATTING, _AREA, _OPTION, _PHRASE, _FOREIGN, _SVG_HTML, _MATH_HTML)
 
@@ -231,6 +232,8 @@ def _scan(page: npt.NDArray[np.uint8]) -> Any:
                 _pop_to(state[_TOP] - 1, stack, num_open, active, state)
         if _CLOSES[kind]:
             _close_before(kind, stack, num_open, active, state)
+        if (1 << kind) & _ITEMS:  # a paragraph that no item before it took along
+            _close_before(_P, stack, num_open, active, state)
         if kind == _FORMATTING and foreign < 0:
             tag = 0
             for k in range(name_start, i):

@@ -18,6 +18,8 @@ from flows.progress import RunProgress
 from flows.reuse import standing_of
 from flows.runners import Runner
 from flows.session import Session
+from flows.showing import Showing
+from flows.tracking.tracking import Tracking
 from storage.accounts import Account
 from storage.manifests import Part, PartRecord, PartResult, PartWriter, StageAddress
 from storage.runs import Run
@@ -42,7 +44,15 @@ def session_of(url: str, run: str) -> Session:
     """A run's session on a store, with one thread and no flow."""
     record = Run(run_id=run, recipe_name=run, recipe={}, recipe_digest="", created_at="")
     store = Store(url)
-    return Session(store=store, run=record, runner=Runner(name="threads", workers=1), progress=RunProgress())
+    progress = RunProgress()
+    return Session(
+        store=store,
+        run=record,
+        runner=Runner(name="threads", workers=1),
+        progress=progress,
+        showing=Showing(None, progress.say),
+        tracking=Tracking((), store, record, rates={}, home=Path(), warn=progress.say),
+    )
 
 
 def main(url: str, run: str, marks: str, num_parts: str, slow: str = "") -> None:

@@ -54,6 +54,8 @@ def test_the_tree_that_is_built_is_bounded_by_the_estimate(unit, repeats):
         ("<ul>" + "<li>one" * 900, 2),
         ("<table>" + "<tr><td>a<td>b" * 900, 4),
         ("<dl>" + "<dt>a<dd>b" * 900, 2),
+        ("<dt></dt><span><p>" * 300, 301),  # an item ends the paragraph before it, and leaves what that was in
+        ("<li></li><span><p>" * 300, 301),
         ("<br><img src=a><input>" * 900, 0),
         ("<svg>" + '<path d="M0"/>' * 900, 1),
         ("<svg><style>" + "<div>" * 900, 900),  # there, a style does not hide what is in it
