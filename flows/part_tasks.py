@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
@@ -26,7 +26,7 @@ from flows.engines.failures import WorkerDied
 from flows.part_job import PartJob, make_part
 from flows.part_log import Logged, call_logged, lines_of, say_again
 from flows.reuse import Standing
-from flows.session import Session, Stopped
+from flows.session import Session, Stopped, task_log
 from storage.leases import Holder
 from storage.manifests import Part, PartRecord, StageAddress, damage, read_part_record
 from storage.wrong_request import WrongRequest
@@ -142,7 +142,7 @@ class PartWork:
 
     def _make(self, job: PartJob) -> PartRecord:
         """Make one part where the runner works, and say in this task's log what was logged there."""
-        logger, part = get_run_logger(), job.part.name
+        logger, part = task_log(), job.part.name
         try:
             logged: Logged[PartRecord] = self.session.runner.call(
                 call_logged, make_part, job, in_process=self.in_process

@@ -309,12 +309,19 @@ def _interrupt(store: Store, run: Run) -> None:
 
 
 def _log(level: int, message: str) -> None:
+    task_log().log(level, message)
+
+
+def task_log() -> "logging.LoggerAdapter[Any] | logging.Logger":
+    """The log of this task or flow on Prefect's pages; one of ours where this is neither."""
     # here, not above: this module is imported before the address of Prefect's server stands in the environment
     from prefect import get_run_logger
     from prefect.exceptions import MissingContextError
 
-    with contextlib.suppress(MissingContextError):
-        get_run_logger().log(level, message)
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger(__name__)
 
 
 def _run_lease(run_id: str) -> str:

@@ -19,6 +19,7 @@ from flows.engines.worker_check import SHAPING_LIBRARIES
 pytestmark = pytest.mark.timeout(1200)  # whole runs, on machines that are busy
 
 ENGINES = ("dask", "ray")
+SLOW_RAY = ["dask", pytest.param("ray", marks=pytest.mark.slow)]
 
 
 def arguments(crawl: Path, *more: str) -> list[str]:
@@ -43,7 +44,7 @@ def is_extracting(gristmill: Command) -> bool:
     return bool(workers_of(gristmill.store)) and any(gristmill.store.glob("stages/extract/*/parts/*.json"))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SLOW_RAY)
 def test_a_run_makes_the_same_bytes_and_leaves_no_process(gristmill, tiny_crawl, corpus_digest, engine: str) -> None:
     done = gristmill(*arguments(tiny_crawl, "--workers", "2", "--runner", engine))
     assert done.code == 0, done.err
@@ -60,7 +61,7 @@ def test_workers_are_compared_by_every_library_that_shapes_an_output(shared_gris
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SLOW_RAY)
 def test_a_part_whose_worker_is_killed_is_made_elsewhere(gristmill, tiny_crawl, corpus_digest, engine: str) -> None:
     """First the engine's own worker, with all that is below it; then, in the stage after, only our process in it."""
     victims: list[str] = []
@@ -86,10 +87,9 @@ def test_a_part_whose_worker_is_killed_is_made_elsewhere(gristmill, tiny_crawl, 
 
 
 @pytest.mark.chaos
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["processes", *ENGINES])
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_ended_leaves_no_process_and_the_next_continues(
     gristmill, tiny_crawl, corpus_digest, engine: str, number: int
 ) -> None:
@@ -192,6 +192,7 @@ def test_workers_of_another_installation_or_without_the_store_are_refused(gristm
     assert "Traceback" not in done.err
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_does_not_answer_and_an_address_for_another_runner_are_wrong_requests(
     gristmill, tiny_crawl
 ) -> None:

@@ -16,7 +16,7 @@ from command import Command
 
 from flows.server import stop_server
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.chaos]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.chaos, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -78,6 +78,7 @@ def test_a_worker_over_its_memory_ends_the_run_with_a_message_and_the_next_conti
     assert not stages["embeddings"]["reused"]
 
 
+@pytest.mark.slow
 def test_a_part_that_is_too_much_beside_others_is_made_alone(gristmill, recipe) -> None:
     eat(gristmill, BOUND)  # with what a worker is itself, more than one may use, and less than two
     done = gristmill("run", str(recipe), "--workers", "2")

@@ -142,6 +142,7 @@ def test_a_schedule_builds_the_latest_crawl_once_and_the_ui_shows_it(
     assert "scheduled" in child["tags"]
 
 
+@pytest.mark.slow
 def test_a_broken_recipe_is_reported_the_schedule_goes_on_and_a_mended_one_is_read(gristmill, tmp_path) -> None:
     recipe = tmp_path / "mine.yaml"
     texts = tmp_path / "texts.jsonl"

@@ -109,6 +109,7 @@ def test_runs_that_begin_together_end_as_one_alone_and_recipes_share_their_first
 
 
 @pytest.mark.chaos
+@pytest.mark.slow
 def test_the_second_run_waits_for_whom_it_names_and_takes_over_when_that_is_killed(
     gristmill, start, tiny_crawl, undisturbed
 ):
