@@ -62,7 +62,7 @@ def run_flow(flow: Callable[[], str], store: Store, warn: Callable[[str], None])
             return _ended_without_server(error, run, warn)
 
 
-def _ended_without_server(error: Exception, run: Run | None, warn: Callable[[str], None]) -> Run:
+def _ended_without_server(error: BaseException, run: Run | None, warn: Callable[[str], None]) -> Run:
     """The record of a run whose end Prefect's server did not take, or the error that it stands for."""
     _forget_unsent()
     if run is None:
