@@ -6,7 +6,7 @@ The run itself is the flow that `gristmill run` starts, as a child of this one: 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 import httpx
@@ -27,6 +27,7 @@ from prefect.states import Completed
 
 from flows.process_settings import prepare_process
 from flows.retrying import attempt_repeatedly
+from flows.runners import RunnerName
 from storage.digests import value_digest
 from storage.store import Store
 
@@ -48,7 +49,8 @@ def scheduled_run(
     overrides: list[str] | None = None,
     store: str = ".gristmill",
     workers: int | None = None,
-    runner: Literal["processes", "threads"] = "processes",
+    runner: RunnerName = "processes",
+    address: str | None = None,
     again: bool = False,
     attempts: int = 4,
     pause_seconds: float = 60.0,
@@ -61,6 +63,7 @@ def scheduled_run(
         store: folder or fsspec URL that holds stages and runs.
         workers: parts worked on at once; empty: as many as cores.
         runner: where parts are worked on; the result is the same.
+        address: of a Dask scheduler or Ray cluster that runs already, for the runners of these names.
         again: also where the latest crawl is built already.
         attempts: how often it is tried; what an attempt published, the next one uses.
         pause_seconds: between the first two attempts; each pause is five times as long as the one before.
@@ -85,7 +88,11 @@ def scheduled_run(
         if built is not None:
             return Completed(name="NothingNew", message=describe_built(str(resolved.source.crawl), built))
         settings = RunSettings(
-            store_url=opened.url, runner=runner, workers=workers or default_workers(), begun_by="schedule"
+            store_url=opened.url,
+            runner=runner,
+            workers=workers or default_workers(),
+            address=address,
+            begun_by="schedule",
         )
         with tags(TAG):
             run = run_recipe(resolved, settings).run
