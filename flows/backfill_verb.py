@@ -6,6 +6,7 @@ import sys
 import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
+from flows.end_signal import end_signal_as_ctrl_c
 from flows.verb_options import json_option, runner_option, set_option, store_option, workers_option
 
 
@@ -41,7 +42,7 @@ def backfill(
     gristmill backfill commoncrawl --from CC-MAIN-2026-05 --to CC-MAIN-2026-43 --set source.sample=20 --dry-run
     gristmill backfill weekly.yaml --from CC-MAIN-2026-05
     """
-    with clear_errors():
+    with clear_errors(), end_signal_as_ctrl_c():
         from flows.process_settings import prepare_process
 
         prepare_process()

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from flows.clear_errors import clear_errors
+from flows.end_signal import end_signal_as_ctrl_c
 from flows.verb_options import json_option, runner_option, set_option, store_option
 from storage.plans import Plan
 from storage.wrong_request import WrongRequest
@@ -45,7 +46,7 @@ def plan(
     gristmill plan commoncrawl --set source.crawl=CC-MAIN-2026-43
     gristmill plan mine.yaml --sample-files 8 --workers 16,64,256
     """
-    with clear_errors():
+    with clear_errors(), end_signal_as_ctrl_c():
         numbers = _numbers(workers)
         from flows.process_settings import prepare_process
 

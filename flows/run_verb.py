@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from flows.clear_errors import clear_errors
+from flows.end_signal import end_signal_as_ctrl_c
 from flows.run_verbs import run_json
 from flows.verb_options import (
     dask_address_option,
@@ -54,7 +55,7 @@ def run(
     gristmill run minicrawl --set source.paths=crawl-data/CC-MAIN-2026-43/warc.paths.gz --set source.files=4
     gristmill run my.yaml --set dedup.threshold=0.7 --set goal=corpus
     """
-    with clear_errors():
+    with clear_errors(), end_signal_as_ctrl_c():
         from flows.process_settings import prepare_process
 
         prepare_process()
