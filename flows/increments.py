@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.recipe import Recipe
-from flows.source_checks import impatient
+from flows.source_checks import check_source, impatient
 from pipeline_lib.crawl.crawls import Crawl, crawls_between, list_crawls
 from pipeline_lib.crawl.remote import Remote
 from storage.runs import Run, list_runs
@@ -42,6 +42,20 @@ def describe_built(crawl: str, run: Run) -> str:
     lost = 0 if fetch is None else sum(fetch.account.dropped.values())
     again = f"; {lost:,} of its files could not be fetched then, and --again tries them" if lost else ""
     return f"nothing new: {crawl} was built by run {run.run_id} on {(run.finished_at or run.created_at)[:10]}{again}"
+
+
+def increment(recipe: Recipe, store: Store, *, again: bool) -> Increment:
+    """A recipe after a look at what it names, and the run that has built it, where it is for the latest crawl.
+
+    Args:
+        again: it is to be built in any case.
+
+    Raises:
+        WrongRequest: see `check_source`.
+    """
+    resolved = check_source(recipe)
+    built = built_by(resolved, list_runs(store)) if recipe.is_for_latest and not again else None
+    return Increment(recipe=resolved, built_by=built)
 
 
 def increments(recipe: Recipe, store: Store, first: str, last: str) -> list[Increment]:

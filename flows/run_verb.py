@@ -17,7 +17,7 @@ from flows.verb_options import (
     store_option,
     workers_option,
 )
-from storage.runs import Run, list_runs
+from storage.runs import Run
 from storage.store import Store
 
 
@@ -59,27 +59,25 @@ def run(
         from flows.process_settings import prepare_process
 
         prepare_process()
-        from flows.increments import built_by, describe_built
+        from flows.increments import describe_built, increment
         from flows.recipe import load_recipe
         from flows.runners import chosen_address, default_workers
         from flows.running import check_request, run_recipe
         from flows.session import RunSettings
-        from flows.source_checks import check_source
 
         address = chosen_address(runner, dask=dask_address, ray=ray_address)
         loaded = load_recipe(recipe, overrides)
         store = Store(store_url)
         check_request(loaded, store)
-        resolved = check_source(loaded)
-        built = built_by(resolved, list_runs(store)) if loaded.is_for_latest and not again else None
-        if built is not None:
-            told = f"{describe_built(str(resolved.source.crawl), built)}; --again runs it nevertheless"
-            click.echo(json.dumps({"is_new": False, **run_json(store, built)}) if as_json else told)
+        wanted = increment(loaded, store, again=again)
+        if wanted.built_by is not None:
+            told = f"{describe_built(wanted.crawl, wanted.built_by)}; --again runs it nevertheless"
+            click.echo(json.dumps({"is_new": False, **run_json(store, wanted.built_by)}) if as_json else told)
             return
         settings = RunSettings(
             store_url=store.url, runner=runner, workers=workers or default_workers(), address=address
         )
-        done = run_recipe(resolved, settings)
+        done = run_recipe(wanted.recipe, settings)
         if as_json:
             click.echo(json.dumps({"is_new": True, **run_json(store, done.run)}))
         else:

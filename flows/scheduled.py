@@ -70,23 +70,20 @@ def scheduled_run(
     """
     prepare_process()
     # heavy, and not before the process is prepared
-    from flows.increments import built_by, describe_built
+    from flows.increments import describe_built, increment
     from flows.recipe import load_recipe
     from flows.runners import default_workers
     from flows.running import check_request, run_recipe
     from flows.session import RunSettings
-    from flows.source_checks import check_source
-    from storage.runs import list_runs
 
     opened = Store(store)
 
     def attempt() -> "State[Any]":
         loaded = load_recipe(recipe, overrides or ())
         check_request(loaded, opened)
-        resolved = check_source(loaded)
-        built = built_by(resolved, list_runs(opened)) if loaded.is_for_latest and not again else None
-        if built is not None:
-            return Completed(name="NothingNew", message=describe_built(str(resolved.source.crawl), built))
+        wanted = increment(loaded, opened, again=again)
+        if wanted.built_by is not None:
+            return Completed(name="NothingNew", message=describe_built(wanted.crawl, wanted.built_by))
         settings = RunSettings(
             store_url=opened.url,
             runner=runner,
@@ -95,8 +92,8 @@ def scheduled_run(
             begun_by="schedule",
         )
         with tags(TAG):
-            run = run_recipe(resolved, settings).run
-        return Completed(message=f"run {run.run_id} of {resolved.source.crawl or resolved.name}")
+            run = run_recipe(wanted.recipe, settings).run
+        return Completed(message=f"run {run.run_id} of {wanted.recipe.source.crawl or wanted.recipe.name}")
 
     with alone_in(opened):
         return attempt_repeatedly(attempt, attempts=attempts, pause_seconds=pause_seconds)

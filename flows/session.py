@@ -309,11 +309,17 @@ def _interrupt(store: Store, run: Run) -> None:
 
 
 def _log(level: int, message: str) -> None:
-    task_log().log(level, message)
+    log = _flow_log()
+    if log is not None:
+        log.log(level, message)
 
 
 def task_log() -> "logging.LoggerAdapter[Any] | logging.Logger":
-    """The log of this task or flow on Prefect's pages; one of ours where this is neither."""
+    """The log of this task on Prefect's pages; one of ours where this is none."""
+    return _flow_log() or logging.getLogger(__name__)
+
+
+def _flow_log() -> "logging.LoggerAdapter[Any] | logging.Logger | None":
     # here, not above: this module is imported before the address of Prefect's server stands in the environment
     from prefect import get_run_logger
     from prefect.exceptions import MissingContextError
@@ -321,7 +327,7 @@ def task_log() -> "logging.LoggerAdapter[Any] | logging.Logger":
     try:
         return get_run_logger()
     except MissingContextError:
-        return logging.getLogger(__name__)
+        return None
 
 
 def _run_lease(run_id: str) -> str:

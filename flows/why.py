@@ -141,27 +141,28 @@ class Fates:
         fate["fetched_at"] = row["fetched_at"].isoformat() if row["fetched_at"] is not None else None
         text = fate.pop("text")
         fate.update(text_characters=len(text), text_bytes=len(text.encode()))
+        decisions = {name: self._decision(name, part, doc_id) for name in TRAIL if name in stages}
         if "signals" in stages:
             schema = signals_schema(list(recorded_filters(stages["signals"].manifest).signals()))
             (fate["signals"],) = _by_id(stages["signals"], "signals", part, schema, doc_id)
             del fate["signals"]["doc_id"]
         if "judge" in stages:
             fate["rules"] = rules_asked(self._conditions, fate["signals"], row)
-            fate["decision"] = self._decision("judge", part, doc_id)
+            fate["decision"] = decisions["judge"]
         if "withdrawn" in stages:
-            fate["withdrawn"] = self._decision("withdrawn", part, doc_id)
+            fate["withdrawn"] = decisions["withdrawn"]
         if "dedup" in stages:
             clusters = stages.get("semantic", stages["dedup"])  # the later one's clusters hold the earlier one's
             cluster = next(iter(_by_id(clusters, "clusters", part, CLUSTERS, doc_id)), None)
             fate["cluster_id"] = cluster["cluster_id"] if cluster else None
             fate["duplicate"] = self._duplicate(part, doc_id)
         if "lines" in stages:
-            fate["repeated"] = self._decision("lines", part, doc_id)
+            fate["repeated"] = decisions["lines"]
         if "decontaminate" in stages:
-            fate["contamination"] = self._decision("decontaminate", part, doc_id)
+            fate["contamination"] = decisions["decontaminate"]
             matches = _by_id(stages["decontaminate"], "matches", part, EVALUATION_MATCHES, doc_id)
             fate["evaluation_matches"] = matches[:_MATCHES_SHOWN]
-        fate["dropped"] = self._dropped(part, doc_id)
+        fate["dropped"] = _dropped(decisions, fate.get("duplicate"))
         for name in TRAIL:
             if name in stages:
                 fate["edits"] += _edits(stages[name], name, part, doc_id)
@@ -195,19 +196,19 @@ class Fates:
                     return duplicate | {"stage": name, "kept_url": kept_url}
         return None
 
-    def _dropped(self, part: str, doc_id: str) -> dict[str, Any] | None:
-        """The stage that dropped a document, and its rule: of any stage on the trail."""
-        for name in TRAIL:
-            if name not in self.stages:
-                continue
-            decision = self._decision(name, part, doc_id)
-            if decision is not None:
-                return {"stage": name, **{key: each for key, each in decision.items() if key != "doc_id"}}
-            for duplicate in _by_id(self.stages[name], "duplicates", part, DUPLICATES, doc_id):
-                shown = {"rule": duplicate["rule"], "value": duplicate["similarity"]}
-                margin = _margin(duplicate["similarity"], duplicate["threshold"], broken=True)
-                return {"stage": name, **shown, "threshold": duplicate["threshold"], "margin": margin, "unit": ""}
-        return None
+
+def _dropped(
+    decisions: Mapping[str, Mapping[str, Any] | None], duplicate: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """The stage that dropped a document, and its rule: of any stage on the trail, which `decisions` has in order."""
+    for name, decision in decisions.items():
+        if decision is not None:
+            return {"stage": name, **{key: each for key, each in decision.items() if key != "doc_id"}}
+        if duplicate is not None and duplicate["stage"] == name:
+            shown = {"rule": duplicate["rule"], "value": duplicate["similarity"]}
+            margin = _margin(duplicate["similarity"], duplicate["threshold"], broken=True)
+            return {"stage": name, **shown, "threshold": duplicate["threshold"], "margin": margin, "unit": ""}
+    return None
 
 
 def _conditions(run: Run) -> tuple[Condition, ...]:

@@ -7,18 +7,15 @@ itself sent through prefect-dask costs 280 ms of CPU time here, one of these 12,
 
 import contextlib
 import logging
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.engines.failures import EngineFailed, WorkerDied, WrongWorker
+from flows.engines.in_flight import InFlight
 from flows.engines.remote_call import RemoteCall, work_here
 from flows.engines.worker_check import Expectations, check_worker
 from flows.engines.worker_process import Unwanted
 from flows.resources import worker_bound
 from storage.wrong_request import WrongRequest
-
-if TYPE_CHECKING:
-    from distributed import Future
 
 _CONNECT_SECONDS = 30
 _WORKERS_SECONDS = 300  # pods that are pulled, jobs that wait in a queue
@@ -36,9 +33,7 @@ class DaskCluster:
         self.workers = workers
         self._worker_memory_bytes = worker_memory_bytes
         self._expected: Expectations | None = None
-        self._futures: set[Future] = set()
-        self._lock = threading.Lock()
-        self._is_closed = False
+        self._in_flight = InFlight()
         self._cluster: Any = None
         self._client: Any = None
         try:
@@ -112,30 +107,22 @@ class DaskCluster:
         from distributed.client import FutureCancelledError
 
         remote = RemoteCall(call=call, expected=self._expected, memory_bytes=self._memory_bytes(alone))
-        with self._lock:
-            self._check_open()
-            future = self._client.submit(work_in_dask, remote, pure=False)
-            self._futures.add(future)
-        try:
-            outcome: bytes = future.result()
-            return outcome
-        except KilledWorker as error:
-            raise WorkerDied(
-                f"several Dask workers in a row died with this part, the last on {error.last_worker.address}: killed, "
-                "or over a memory limit of their own; see their logs"
-            ) from error
-        except (FutureCancelledError, OSError, TimeoutError) as error:
-            self._check_open()
-            raise EngineFailed(f"the Dask scheduler at {self._client.scheduler} was lost: {error}") from error
-        finally:
-            with self._lock:
-                self._futures.discard(future)
+        with self._in_flight.submitted(lambda: self._client.submit(work_in_dask, remote, pure=False)) as future:
+            try:
+                outcome: bytes = future.result()
+                return outcome
+            except KilledWorker as error:
+                raise WorkerDied(
+                    f"several Dask workers in a row died with this part, the last on {error.last_worker.address}: "
+                    "killed, or over a memory limit of their own; see their logs"
+                ) from error
+            except (FutureCancelledError, OSError, TimeoutError) as error:
+                self._in_flight.check_open()
+                raise EngineFailed(f"the Dask scheduler at {self._client.scheduler} was lost: {error}") from error
 
     def close(self) -> None:
         """Stop what runs, and the local cluster."""
-        with self._lock:
-            self._is_closed = True
-            futures = list(self._futures)
+        futures = self._in_flight.close()
         if self._client is not None:
             with contextlib.suppress(Exception):  # the scheduler may be what went wrong
                 if futures:
@@ -148,10 +135,6 @@ class DaskCluster:
         if self.address is not None:
             return self._worker_memory_bytes
         return worker_bound(self._worker_memory_bytes, self.workers, alone)
-
-    def _check_open(self) -> None:
-        if self._is_closed:
-            raise RuntimeError("the runner was closed: its run is ending")
 
 
 def work_in_dask(remote: RemoteCall) -> bytes:

@@ -17,6 +17,7 @@ from typing import Any
 
 from flows.engines import ray_head
 from flows.engines.failures import EngineFailed, WorkerDied, WorkerOverMemory, WrongWorker
+from flows.engines.in_flight import InFlight
 from flows.engines.remote_call import RemoteCall, work_here
 from flows.engines.worker_check import Expectations, check_worker
 from flows.resources import worker_bound
@@ -49,9 +50,7 @@ class RayCluster:
         self._ray: Any = ray  # its types cover a part of what it offers
         self._worker_memory_bytes = worker_memory_bytes
         self._expected: Expectations | None = None
-        self._references: set[Any] = set()
-        self._lock = threading.Lock()
-        self._is_closed = False
+        self._in_flight = InFlight()
         self._head: subprocess.Popen[bytes] | None = None
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (what Ray's processes say, until `close`)
         try:
@@ -125,32 +124,24 @@ class RayCluster:
         )
 
         remote = RemoteCall(call=call, expected=self._expected, memory_bytes=self._memory_bytes(alone))
-        with self._lock:
-            self._check_open()
-            reference = self._work.remote(remote)
-            self._references.add(reference)
-        try:
-            outcome: bytes = self._ray.get(reference)
-            return outcome
-        except RayTaskError as error:
-            if isinstance(error.cause, WorkerDied | WorkerOverMemory | WrongWorker | EngineFailed):
-                raise error.cause from error
-            raise EngineFailed(f"a Ray worker cannot work: {error.cause}") from error
-        except (WorkerCrashedError, OutOfMemoryError, NodeDiedError) as error:
-            self._check_open()
-            raise WorkerDied(f"several Ray workers in a row died with this part: {error}") from error
-        except (TaskCancelledError, RayError, OSError) as error:
-            self._check_open()
-            raise EngineFailed(f"Ray was lost: {error}") from error
-        finally:
-            with self._lock:
-                self._references.discard(reference)
+        with self._in_flight.submitted(lambda: self._work.remote(remote)) as reference:
+            try:
+                outcome: bytes = self._ray.get(reference)
+                return outcome
+            except RayTaskError as error:
+                if isinstance(error.cause, WorkerDied | WorkerOverMemory | WrongWorker | EngineFailed):
+                    raise error.cause from error
+                raise EngineFailed(f"a Ray worker cannot work: {error.cause}") from error
+            except (WorkerCrashedError, OutOfMemoryError, NodeDiedError) as error:
+                self._in_flight.check_open()
+                raise WorkerDied(f"several Ray workers in a row died with this part: {error}") from error
+            except (TaskCancelledError, RayError, OSError) as error:
+                self._in_flight.check_open()
+                raise EngineFailed(f"Ray was lost: {error}") from error
 
     def close(self) -> None:
         """Stop what runs, and the local cluster."""
-        with self._lock:
-            self._is_closed = True
-            references = list(self._references)
+        references = self._in_flight.close()
         if self._ray.is_initialized():
             for reference in references:
                 with contextlib.suppress(Exception):
@@ -187,10 +178,6 @@ class RayCluster:
         if self.address is not None:
             return self._worker_memory_bytes
         return worker_bound(self._worker_memory_bytes, self.workers, alone)
-
-    def _check_open(self) -> None:
-        if self._is_closed:
-            raise RuntimeError("the runner was closed: its run is ending")
 
 
 def _cannot_look(error: Any) -> WrongWorker:

@@ -1,31 +1,18 @@
 """The document browser in a real browser: filters, keys, struck-through text, light, dark and a phone's width."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from browse_server import serving
+from chromium import browser
 from large_run import record_run
 from made_run import HOSTILE, MadeRun, publish_run
 
 from storage.store import Store
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if BROWSER is None:
-        pytest.skip("needs a browser: no chromium or google-chrome on the path")
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(
-            executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield opened
-        opened.close()
+__all__ = ["browser"]
 
 
 @pytest.fixture(scope="module")

@@ -129,3 +129,9 @@ def test_what_was_lost_is_tried_again_unless_a_living_run_uses_the_stage(tmp_pat
     assert not standing_of(third, ADDRESS).recorded
     assert store.names(f"{ADDRESS.folder}/decisions") == []
     assert store.names(f"{ADDRESS.folder}/parts") == []
+
+
+def test_a_warning_outside_of_a_flow_is_said_once(tmp_path, caplog, capsys) -> None:
+    session_of(str(tmp_path), "first").warn("something is damaged")
+    assert caplog.records == []
+    assert capsys.readouterr().err == "warning: something is damaged\n"

@@ -1,27 +1,13 @@
 """The page in a real browser: charts drawn, no error, no request, no sideways scrolling."""
 
-import shutil
-
 import pytest
+from chromium import browser
 
 from pipeline_lib.report.parameters import ReportParameters
 from pipeline_lib.report.stage import report_part
 from storage.manifests import Part, PartWriter, StageAddress
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if BROWSER is None:
-        pytest.skip("needs a browser: no chromium or google-chrome on the path")
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(
-            executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield opened
-        opened.close()
+__all__ = ["browser"]
 
 
 @pytest.fixture(scope="module")
