@@ -37,9 +37,11 @@ def parsed(words: list[str]) -> click.Context:
     """A command line of ours as far as it can be read without running it: verbs, options and their values."""
     assert words[0] == "gristmill"
     verb, *rest = words[1:]
-    command = main.get_command(click.Context(main), verb)
+    # A verb keeps the help option it first gave, with the names that this context's parent says.
+    whole = click.Context(main, info_name="gristmill", **main.context_settings)
+    command = main.get_command(whole, verb)
     assert command is not None, f"no verb {verb}"
-    return command.make_context(verb, list(rest))
+    return command.make_context(verb, list(rest), parent=whole)
 
 
 def containers(document: dict[str, Any]) -> list[dict[str, Any]]:
