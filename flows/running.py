@@ -8,10 +8,11 @@ from functools import partial
 
 import click
 
+from flows.lost_runs import close_dead_runs
 from flows.recipe import Recipe
 from flows.runners import threads_for
 from flows.server import Server, pages_folder, prefect_home, start_server
-from flows.session import RunSettings, close_dead_runs
+from flows.session import RunSettings
 from flows.tracking.opening import check_trackers
 from pipeline_lib.filters.rule_files import check_rule_files
 from storage.runs import Run

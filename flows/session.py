@@ -1,6 +1,5 @@
 """What the stages of one run share: the store, the run's record, where parts are worked on, the terminal."""
 
-import contextlib
 import logging
 import os
 import threading
@@ -12,9 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import psutil
-
 from flows.flow_run_names import name_with_corpus, tags_at_first, tags_at_last
+from flows.lost_runs import beats_elsewhere, close_silent_runs, run_lease
 from flows.progress import RunProgress
 from flows.recipe import Recipe
 from flows.runners import Runner, RunnerName, default_workers
@@ -30,16 +28,12 @@ from storage.runs import (
     Run,
     RunStatus,
     StageOutcome,
-    UnknownRun,
     begin_run,
-    list_runs,
-    load_run,
     new_run_id,
     run_path,
     save_run,
     this_host,
 )
-from storage.scratch import remove_dead_scratch
 from storage.store import Store
 
 if TYPE_CHECKING:
@@ -148,7 +142,7 @@ class Session:
     def use(self, *stages: StageAddress) -> None:
         """Tell other runs, before anything is read, that this one reads these stages: they leave them as they are."""
         if self._own_lease is None:
-            taken = self.leases.acquire(_run_lease(self.run.run_id))
+            taken = self.leases.acquire(run_lease(self.run.run_id))
             assert isinstance(taken, Lease), f"run {self.run.run_id} is held by {taken}"
             self._own_lease = taken
         used = dict.fromkeys([*self._own_lease.uses, *(address.folder for address in stages)])
@@ -157,7 +151,7 @@ class Session:
 
     def other_users(self, address: StageAddress) -> list[Holder]:
         """Runs that are alive and make or read a stage now, besides this one."""
-        return self.leases.users(_run_lease(""), address.folder)
+        return self.leases.users(run_lease(""), address.folder)
 
     def stop(self) -> None:
         """Begin nothing more, and end the workers."""
@@ -237,7 +231,7 @@ def open_session(
     showing.flow_run(tags=tags)
     status: RunStatus = "failed"
     began = time.monotonic()
-    elsewhere = _beats_elsewhere(session)
+    elsewhere = beats_elsewhere(session.leases)
     with session.leases:
         try:
             session.use()
@@ -258,54 +252,10 @@ def open_session(
             run.finished_at = datetime.now(UTC).isoformat(timespec="seconds")
             save_run(store, run)
             session.runner.close()
-            _close_silent_runs(session, elsewhere, time.monotonic() - began)
+            close_silent_runs(session.leases, elsewhere, time.monotonic() - began)
             showing.flow_run(tags=[*tags, *tags_at_last(run)])
             tracking.close(run)
             showing.close()
-
-
-def close_dead_runs(store: Store) -> list[Run]:
-    """Mark runs of this machine whose process is gone as interrupted; returns them. What they held is free at once, and
-    their scratch files go."""
-    leases = Leases(store=store, run="")
-    leases.remove_dead()
-    remove_dead_scratch(store)
-    held = leases.standing(_run_lease(""))
-    dead = []
-    for run in list_runs(store):
-        if run.status != "running" or run.host != this_host():
-            continue
-        if _run_lease(run.run_id) in held or psutil.pid_exists(run.pid):
-            continue
-        run = load_run(store, run.run_id)  # it may have ended well while we looked
-        if run.status == "running":
-            _interrupt(store, run)
-            dead.append(run)
-    return dead
-
-
-def _beats_elsewhere(session: Session) -> Mapping[str, Holder]:
-    """The run leases that other machines hold, as they are now: to see at the end of this run which stood still."""
-    held = session.leases.standing(_run_lease(""))
-    return {name: holder for name, holder in held.items() if not holder.process.is_here()}
-
-
-def _close_silent_runs(session: Session, before: Mapping[str, Holder], seconds: float) -> None:
-    """Mark runs of other machines as interrupted that have not moved for as long as this run took."""
-    now = session.leases.standing(_run_lease("")) if before else {}
-    for name, holder in before.items():
-        if now.get(name) != holder or seconds < 2 * holder.seconds:
-            continue
-        with contextlib.suppress(UnknownRun):
-            run = load_run(session.store, holder.run)
-            if run.status == "running" and _run_lease(run.run_id) == name:
-                _interrupt(session.store, run)
-        session.leases.forget(name)
-
-
-def _interrupt(store: Store, run: Run) -> None:
-    run.status, run.error = "interrupted", "its process ended without a word; run again to continue"
-    save_run(store, run)
 
 
 def _log(level: int, message: str) -> None:
@@ -328,10 +278,6 @@ def _flow_log() -> "logging.LoggerAdapter[Any] | logging.Logger | None":
         return get_run_logger()
     except MissingContextError:
         return None
-
-
-def _run_lease(run_id: str) -> str:
-    return f"run-{run_id}"
 
 
 def _free_run_id(store: Store, recipe_name: str, now: datetime) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from flows.engines.failures import EngineFailed, WorkerDied, WrongWorker
 from flows.engines.in_flight import InFlight
+from flows.engines.presence import LOOK_SECONDS, PATIENCE_SECONDS, Presence
 from flows.engines.remote_call import RemoteCall, work_here
 from flows.engines.worker_check import Expectations, check_worker
 from flows.engines.worker_process import Unwanted
@@ -18,7 +19,6 @@ from flows.resources import worker_bound
 from storage.wrong_request import WrongRequest
 
 _CONNECT_SECONDS = 30
-_WORKERS_SECONDS = 300  # pods that are pulled, jobs that wait in a queue
 
 
 class DaskCluster:
@@ -34,6 +34,7 @@ class DaskCluster:
         self._worker_memory_bytes = worker_memory_bytes
         self._expected: Expectations | None = None
         self._in_flight = InFlight()
+        self._presence = Presence(f"the Dask scheduler at {address}", self.places, self._remedy)
         self._cluster: Any = None
         self._client: Any = None
         try:
@@ -72,11 +73,11 @@ class DaskCluster:
             return
         self._expected = expected
         try:
-            self._client.wait_for_workers(1, timeout=_WORKERS_SECONDS)
+            self._client.wait_for_workers(1, timeout=PATIENCE_SECONDS)
         except TimeoutError as error:
             raise EngineFailed(
-                f"the Dask scheduler at {self.address} has no workers, and none came in {_WORKERS_SECONDS} s; start "
-                f"some with `dask worker {self.address} --nthreads 1`"
+                f"the Dask scheduler at {self.address} has no workers, and none came in {PATIENCE_SECONDS:.0f} s. "
+                f"{self._remedy}"
             ) from error
         answers = self._client.run(check_worker, expected, on_error="return", wait=True)
         for worker, answer in answers.items():
@@ -101,7 +102,7 @@ class DaskCluster:
 
         Raises:
             WorkerDied: several workers died of it.
-            EngineFailed: the scheduler is gone.
+            EngineFailed: the scheduler is gone, or all workers are, and none come.
         """
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
@@ -109,8 +110,7 @@ class DaskCluster:
         remote = RemoteCall(call=call, expected=self._expected, memory_bytes=self._memory_bytes(alone))
         with self._in_flight.submitted(lambda: self._client.submit(work_in_dask, remote, pure=False)) as future:
             try:
-                outcome: bytes = future.result()
-                return outcome
+                return self._outcome(future)
             except KilledWorker as error:
                 raise WorkerDied(
                     f"several Dask workers in a row died with this part, the last on {error.last_worker.address}: "
@@ -119,6 +119,20 @@ class DaskCluster:
             except (FutureCancelledError, OSError, TimeoutError) as error:
                 self._in_flight.check_open()
                 raise EngineFailed(f"the Dask scheduler at {self._client.scheduler} was lost: {error}") from error
+
+    @property
+    def _remedy(self) -> str:
+        return f"Start some with `dask worker {self.address} --nthreads 1`"
+
+    def _outcome(self, future: Any) -> bytes:
+        while True:
+            try:
+                outcome: bytes = future.result(timeout=LOOK_SECONDS)
+                return outcome
+            except TimeoutError:
+                if future.done():  # it is the outcome that says so
+                    raise
+                self._presence.check()
 
     def close(self) -> None:
         """Stop what runs, and the local cluster."""

@@ -18,6 +18,7 @@ from typing import Any
 from flows.engines import ray_head
 from flows.engines.failures import EngineFailed, WorkerDied, WorkerOverMemory, WrongWorker
 from flows.engines.in_flight import InFlight
+from flows.engines.presence import LOOK_SECONDS, Presence
 from flows.engines.remote_call import RemoteCall, work_here
 from flows.engines.worker_check import Expectations, check_worker
 from flows.resources import worker_bound
@@ -51,6 +52,9 @@ class RayCluster:
         self._worker_memory_bytes = worker_memory_bytes
         self._expected: Expectations | None = None
         self._in_flight = InFlight()
+        self._presence = Presence(
+            f"the Ray cluster at {address}", self.places, f"Start some with `ray start --address={address}`"
+        )
         self._head: subprocess.Popen[bytes] | None = None
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (what Ray's processes say, until `close`)
         try:
@@ -112,7 +116,7 @@ class RayCluster:
 
         Raises:
             WorkerDied: several workers died of it.
-            EngineFailed: Ray is gone.
+            EngineFailed: Ray is gone, or all that has cores, and nothing comes.
         """
         from ray.exceptions import (
             NodeDiedError,
@@ -126,6 +130,8 @@ class RayCluster:
         remote = RemoteCall(call=call, expected=self._expected, memory_bytes=self._memory_bytes(alone))
         with self._in_flight.submitted(lambda: self._work.remote(remote)) as reference:
             try:
+                while not self._ray.wait([reference], timeout=LOOK_SECONDS)[0]:
+                    self._presence.check()
                 outcome: bytes = self._ray.get(reference)
                 return outcome
             except RayTaskError as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -14,7 +15,10 @@ import pytest
 from command import Command
 from run_processes import left_after, workers_of
 
+from flows.engines import dask_cluster, presence
+from flows.engines.failures import EngineFailed
 from flows.engines.worker_check import SHAPING_LIBRARIES
+from flows.runners import Runner
 
 pytestmark = pytest.mark.timeout(1200)  # whole runs, on machines that are busy
 
@@ -172,6 +176,33 @@ def test_what_a_killed_run_had_begun_is_stopped_on_a_cluster_that_goes_on(gristm
         run.kill()
         workers.kill()
         workers.wait()
+
+
+def test_a_cluster_that_loses_its_workers_is_waited_for_and_then_named(
+    gristmill, scheduler, monkeypatch, caplog
+) -> None:
+    monkeypatch.setattr(dask_cluster, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(presence, "PATIENCE_SECONDS", 2.0)
+    workers = dask("worker", scheduler, *WORKER, gristmill=gristmill)
+    runner = Runner(name="dask", workers=1, address=scheduler)
+    try:
+        assert runner.call(math.sqrt, 16.0) == 4.0
+        workers.kill()
+        workers.wait()
+        for worker in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if scheduler in worker.cmdline() and "worker" in worker.cmdline():
+                    worker.kill()
+        with pytest.raises(EngineFailed, match=f"{scheduler} lost its workers, and none came in 2 s. Start some with"):
+            runner.call(math.sqrt, 16.0)
+        assert [record.getMessage() for record in caplog.records if "no workers any more" in record.getMessage()]
+        workers = dask("worker", scheduler, *WORKER, gristmill=gristmill)
+        monkeypatch.setattr(presence, "PATIENCE_SECONDS", 120.0)
+        assert runner.call(math.sqrt, 9.0) == 3.0
+    finally:
+        runner.close()
+        workers.terminate()
+        workers.wait(timeout=60)
 
 
 @pytest.mark.slow
