@@ -6,25 +6,25 @@ server's address stands in the environment.
 
 import click
 
-from flows.backfill_verb import backfill
-from flows.browse_verb import browse
-from flows.crawl_verbs import crawls
-from flows.decontaminate_verb import decontaminate
-from flows.dedup_verb import dedup
-from flows.deploy_verb import deploy
-from flows.diff_verb import diff
-from flows.extract_verb import extract
-from flows.file_verbs import judge, train_classifier, train_perplexity
-from flows.forget_verb import forget
-from flows.gc_verb import gc
-from flows.index_verb import indexes
-from flows.plan_verb import plan
-from flows.run_verb import recipe, run
-from flows.run_verbs import generate, report, runs, show, what_if, why
-from flows.schedule_verb import schedule
-from flows.trace_verb import trace
-from flows.ui_verb import ui
-from flows.verify_verb import verify
+from flows.verbs.backfill import backfill
+from flows.verbs.browse import browse
+from flows.verbs.crawls import crawls
+from flows.verbs.decontaminate import decontaminate
+from flows.verbs.dedup import dedup
+from flows.verbs.deploy import deploy
+from flows.verbs.diff import diff
+from flows.verbs.extract import extract
+from flows.verbs.files import judge, train_classifier, train_perplexity
+from flows.verbs.forget import forget
+from flows.verbs.gc import gc
+from flows.verbs.indexes import indexes
+from flows.verbs.plan import plan
+from flows.verbs.run import recipe, run
+from flows.verbs.runs import generate, report, runs, show, what_if, why
+from flows.verbs.schedule import schedule
+from flows.verbs.trace import trace
+from flows.verbs.ui import ui
+from flows.verbs.verify import verify
 
 _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Make": (run, recipe, plan, schedule, backfill, deploy),

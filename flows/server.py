@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from flows.verb_options import DEFAULT_STORE
+from flows.home import home_of
 from storage.store import Store
 
 _START_SECONDS = 180  # a first start took 27 s on a busy 2-core machine
@@ -70,7 +70,7 @@ class Server:
 
 def prefect_home(store: Store) -> Path:
     """Where a store's server keeps its database: beside the runs on a local store, else in the working folder."""
-    return (Path(store.root) if store.is_local else Path(DEFAULT_STORE).absolute()) / "prefect"
+    return home_of(store) / "prefect"
 
 
 def pages_folder(store: Store) -> Path | None:

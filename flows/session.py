@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from flows.flow_run_names import name_with_corpus, tags_at_first, tags_at_last
@@ -18,7 +17,6 @@ from flows.recipe import Recipe
 from flows.runners import Runner, RunnerName, default_workers
 from flows.tracking.opening import check_trackers
 from flows.tracking.tracking import Tracking
-from flows.verb_options import DEFAULT_STORE
 from storage.environment import describe_environment
 from storage.leases import Holder, Lease, Leases
 from storage.manifests import Manifest, PublishedStage, StageAddress
@@ -207,7 +205,6 @@ def open_session(
         store,
         run,
         rates={"vectors": training.vector_learning_rate / training.matrix_learning_rate},
-        home=Path(DEFAULT_STORE).absolute(),
         warn=warn,
     )
     if "tensorboard" in recipe.tracking:

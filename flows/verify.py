@@ -185,7 +185,7 @@ def verify(
             runner=Runner(name=runner, workers=workers, worker_memory_bytes=recipe.resources.worker_memory_bytes),
             progress=progress,
             showing=Showing(None, progress.say),
-            tracking=Tracking((), store, run, rates={}, home=folder, warn=progress.say),
+            tracking=Tracking((), store, run, rates={}, warn=progress.say),
         )
         checker = _Checker(
             store=session.store,

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows.home import home_of
 from flows.tracking.opening import open_tracker
 from flows.tracking.tracker import TrackedRun, Tracker, TrackerName, Value
 from storage.manifests import Manifest
@@ -36,7 +37,6 @@ class Tracking:
 
     Args:
         rates: other learning rates, as `training_metrics` takes them.
-        home: a folder of this machine for what trackers keep over runs, where the store is elsewhere.
     """
 
     def __init__(
@@ -45,7 +45,6 @@ class Tracking:
         store: Store,
         run: Run,
         rates: Mapping[str, float],
-        home: Path,
         warn: Callable[[str], None],
     ) -> None:
         self._store = store
@@ -65,7 +64,7 @@ class Tracking:
             parameters=dict(_flat(run.recipe)),
             facts={"recipe_digest": run.recipe_digest, **({"git_commit": str(commit)} if commit else {})},
             folder=self._scratch or Path(store.full_path(f"runs/{run.run_id}")),
-            home=Path(store.root) if store.is_local else home,
+            home=home_of(store),
         )
         self._trackers: dict[str, Tracker] = {}
         # In the caller's thread: imports parse source as much as the digest of our code does, and Python 3.11 fails one

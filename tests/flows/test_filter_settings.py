@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.file_verbs import judge
 from flows.filter_settings import change_filters, load_filters
 from flows.recipe import load_recipe
 from flows.settings import SettingsError
+from flows.verbs.files import judge
 from pipeline_lib.filters.parameters import FilterParameters
 from pipeline_lib.filters.presets import describe_presets, preset_names
 

@@ -51,7 +51,7 @@ def session_of(url: str, run: str) -> Session:
         runner=Runner(name="threads", workers=1),
         progress=progress,
         showing=Showing(None, progress.say),
-        tracking=Tracking((), store, record, rates={}, home=Path(), warn=progress.say),
+        tracking=Tracking((), store, record, rates={}, warn=progress.say),
     )
 
 

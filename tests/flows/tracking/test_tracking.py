@@ -63,8 +63,8 @@ def a_run() -> Run:
     )
 
 
-def track(store: Store, names: tuple[str, ...], run: Run, home: Path, warnings: list[str]) -> Tracking:
-    return Tracking(names, store, run, {"vectors": 2.0}, home, warnings.append)
+def track(store: Store, names: tuple[str, ...], run: Run, warnings: list[str]) -> Tracking:
+    return Tracking(names, store, run, {"vectors": 2.0}, warnings.append)
 
 
 def step(number: int) -> dict[str, Any]:
@@ -163,7 +163,7 @@ READERS: dict[str, Callable[[Path, Path], Shown]] = {
 def told(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store with a run that all trackers were told of."""
     store, run, warnings = Store(str(tmp_path_factory.mktemp("tracked"))), a_run(), list[str]()
-    tell_all(track(store, ALL, run, Path(store.root), warnings), run)
+    tell_all(track(store, ALL, run, warnings), run)
     assert warnings == []
     return store
 
@@ -198,7 +198,7 @@ def test_runs_of_one_recipe_stand_side_by_side_in_mlflow(tmp_path: Path) -> None
     store = Store(str(tmp_path))
     for _ in range(2):
         run = a_run()
-        tell_all(track(store, ("mlflow",), run, tmp_path, []), run)
+        tell_all(track(store, ("mlflow",), run, []), run)
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow/mlflow.db")
     experiment = client.get_experiment_by_name("minicrawl")
     best = client.search_runs([experiment.experiment_id], filter_string="metrics.`scores/val_bits_per_byte` < 4")
@@ -209,8 +209,9 @@ def test_on_a_store_elsewhere_the_files_are_in_the_runs_folder_and_nothing_stays
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    monkeypatch.chdir(tmp_path)
     store, run, warnings = Store("memory://tracked"), a_run(), list[str]()
-    tell_all(track(store, ALL, run, tmp_path, warnings), run)
+    tell_all(track(store, ALL, run, warnings), run)
     assert warnings == []
     copy = tmp_path / "copy"
     for name, folder in (("tensorboard", "tensorboard"), ("wandb", "wandb")):
@@ -218,8 +219,8 @@ def test_on_a_store_elsewhere_the_files_are_in_the_runs_folder_and_nothing_stays
             target = copy / path.removeprefix(f"runs/{RUN_ID}/")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(store.read_bytes(path))
-        assert [at for at, _ in READERS[name](copy, tmp_path).metrics["train/loss"]] == [1, 2, 3, 4, 5]
-    assert read_mlflow(copy, tmp_path).scores["scores/val_bits_per_byte"] == 3.5
+        assert [at for at, _ in READERS[name](copy, tmp_path / ".gristmill").metrics["train/loss"]] == [1, 2, 3, 4, 5]
+    assert read_mlflow(copy, tmp_path / ".gristmill").scores["scores/val_bits_per_byte"] == 3.5
     assert list(scratch.glob("gristmill-tracking-*")) == []
 
 
@@ -236,7 +237,7 @@ def names_below(store: Store, folder: str) -> Iterator[str]:
 def test_a_tracker_that_cannot_begin_is_named_once_and_the_others_go_on(tmp_path: Path) -> None:
     store, run, warnings = Store(str(tmp_path)), a_run(), list[str]()
     (tmp_path / "mlflow").write_text("where a folder should be")
-    tell_all(track(store, ("mlflow", "tensorboard"), run, tmp_path, warnings), run)
+    tell_all(track(store, ("mlflow", "tensorboard"), run, warnings), run)
     (warning,) = warnings
     assert "mlflow" in warning
     assert "the run goes on" in warning
@@ -256,7 +257,7 @@ import flows.tracking.tensorboard_files  # compiled files are longer
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that a write says that the file is too large
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 run, warnings = a_run(), []
-tracking = track(Store({str(tmp_path)!r}), ("tensorboard",), run, Path({str(tmp_path)!r}), warnings)
+tracking = track(Store({str(tmp_path)!r}), ("tensorboard",), run, warnings)
 for number in range(1, 3000):
     tracking.training_step(step(number))
 tracking.close(run)
@@ -291,7 +292,7 @@ from test_tracking import ALL, a_run, tell_all, track
 from pathlib import Path
 from storage.store import Store
 run, warnings = a_run(), []
-tell_all(track(Store({str(tmp_path)!r}), ALL, run, Path({str(tmp_path)!r}), warnings), run)
+tell_all(track(Store({str(tmp_path)!r}), ALL, run, warnings), run)
 assert not warnings, warnings
 """
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}

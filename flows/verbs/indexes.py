@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from flows.clear_errors import clear_errors
-from flows.verb_options import json_option, store_option
+from flows.verbs.options import json_option, store_option
 from storage.indexes import (
     IndexEntry,
     changed_since,

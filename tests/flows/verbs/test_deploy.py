@@ -22,7 +22,7 @@ from prefect.utilities.templating import apply_values, find_placeholders
 from run_processes import left_after, workers_of
 
 from flows.cli import main
-from flows.deploy_verb import FILES
+from flows.verbs.deploy import FILES
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -149,7 +149,7 @@ def test_the_image_is_built_with_extras_that_exist_and_warmed_up_by_a_command_of
     dockerfile = printed("docker")
     extras = re.search(r"^ARG EXTRAS=(.*)$", dockerfile, re.MULTILINE)
     assert extras is not None
-    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
+    project = Path(__file__).resolve().parents[3] / "pyproject.toml"
     for extra in extras[1].split(","):
         assert re.search(rf"^{extra} = \[", project.read_text(), re.MULTILINE), extra
     for command in re.findall(r"gristmill (?:run|ui) [^\\&\n]*", dockerfile):

@@ -7,8 +7,7 @@ import click
 
 from flows.clear_errors import clear_errors
 from flows.end_signal import end_signal_as_ctrl_c
-from flows.run_verbs import run_json
-from flows.verb_options import (
+from flows.verbs.options import (
     dask_address_option,
     json_option,
     ray_address_option,
@@ -17,6 +16,7 @@ from flows.verb_options import (
     store_option,
     workers_option,
 )
+from flows.verbs.runs import run_json
 from storage.runs import Run
 from storage.store import Store
 

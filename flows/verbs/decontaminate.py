@@ -10,7 +10,7 @@ import click
 
 from flows.clear_errors import clear_errors
 from flows.file_progress import told_by_file
-from flows.verb_options import id_field_option, json_option, out_option, set_option, text_field_option, workers_option
+from flows.verbs.options import id_field_option, json_option, out_option, set_option, text_field_option, workers_option
 
 if TYPE_CHECKING:
     from pipeline_lib.decontaminate.checked_files import CheckProgress, CheckSummary

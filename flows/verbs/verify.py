@@ -9,7 +9,7 @@ import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.end_signal import end_signal_as_ctrl_c
-from flows.verb_options import json_option, run_argument, store_option, workers_option
+from flows.verbs.options import json_option, run_argument, store_option, workers_option
 from storage.runs import find_run
 from storage.store import Store
 

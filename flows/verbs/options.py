@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-DEFAULT_STORE = ".gristmill"
+from flows.home import DEFAULT_STORE
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

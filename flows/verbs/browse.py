@@ -6,7 +6,7 @@ from contextlib import suppress
 import click
 
 from flows.clear_errors import clear_errors
-from flows.verb_options import store_option
+from flows.verbs.options import store_option
 
 
 @click.command()

@@ -5,7 +5,7 @@ import sys
 import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
-from flows.verb_options import (
+from flows.verbs.options import (
     store_option,
 )
 from storage.store import Store

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
-from flows.verb_options import (
+from flows.verbs.options import (
     json_option,
     run_argument,
     store_option,

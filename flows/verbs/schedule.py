@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
-from flows.verb_options import runner_option, set_option, store_option, workers_option
+from flows.verbs.options import runner_option, set_option, store_option, workers_option
 
 
 @click.command()

@@ -5,7 +5,7 @@ import json
 import click
 
 from flows.clear_errors import clear_errors
-from flows.verb_options import json_option
+from flows.verbs.options import json_option
 
 
 @click.command()

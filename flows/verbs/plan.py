@@ -8,7 +8,7 @@ import click
 
 from flows.clear_errors import clear_errors
 from flows.end_signal import end_signal_as_ctrl_c
-from flows.verb_options import json_option, runner_option, set_option, store_option
+from flows.verbs.options import json_option, runner_option, set_option, store_option
 from storage.plans import Plan
 from storage.wrong_request import WrongRequest
 

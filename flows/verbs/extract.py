@@ -11,7 +11,7 @@ import click
 
 from flows.clear_errors import clear_errors
 from flows.file_progress import told_by_file
-from flows.verb_options import json_option, out_option, set_option, workers_option
+from flows.verbs.options import json_option, out_option, set_option, workers_option
 
 if TYPE_CHECKING:
     from pipeline_lib.extract.extracted_files import ExtractProgress

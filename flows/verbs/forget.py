@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from flows.clear_errors import clear_errors
-from flows.verb_options import json_option, store_option
+from flows.verbs.options import json_option, store_option
 from storage.exclusions import Exclusion, ExclusionEntry, ExclusionKind, Exclusions, read_exclusions
 from storage.store import Store
 from storage.wrong_request import WrongRequest

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
-from flows.verb_options import json_option, store_option
+from flows.verbs.options import json_option, store_option
 from storage.runs import find_run
 from storage.store import Store
 from storage.wrong_request import WrongRequest

@@ -7,7 +7,7 @@ import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
 from flows.end_signal import end_signal_as_ctrl_c
-from flows.verb_options import json_option, runner_option, set_option, store_option, workers_option
+from flows.verbs.options import json_option, runner_option, set_option, store_option, workers_option
 
 
 @click.command()

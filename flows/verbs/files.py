@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from flows.clear_errors import clear_errors
-from flows.verb_options import id_field_option, json_option, out_option, set_option, text_field_option, workers_option
+from flows.verbs.options import id_field_option, json_option, out_option, set_option, text_field_option, workers_option
 
 _NOTHING_WRITTEN = "nothing was written"
 
