@@ -116,6 +116,14 @@ def test_every_verb_reads_a_store_elsewhere(elsewhere: Elsewhere) -> None:
     assert gristmill("report").out.strip() == run["paths"]["report"]
 
 
+def test_what_lies_elsewhere_is_made_again_here_and_equal(elsewhere: Elsewhere) -> None:
+    answer = shown(elsewhere.gristmill, "verify", "latest", "--sample", "1", *WORKERS)
+    assert answer["equal"], answer
+    stages = {stage["name"]: stage for stage in answer["stages"]}
+    assert {"extract", "dedup", "corpus", "tokens", "train", "export"} <= set(stages)
+    assert all(stage["status"] == "equal" and stage["bytes_checked"] > 0 for stage in stages.values())
+
+
 def test_the_report_is_opened_as_a_copy(elsewhere: Elsewhere, tmp_path: Path) -> None:
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\ncp "${{1#file://}}" {tmp_path}/page.html\n')
