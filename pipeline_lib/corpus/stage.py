@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline_lib.corpus.parameters import CorpusParameters
-from pipeline_lib.corpus.seeded_hash import seeded_hash
 from pipeline_lib.corpus.statistics import describe
+from pipeline_lib.kernels.seeded_hash import seeded_hash
 from pipeline_lib.survivors import DROPPING_TABLES, Trail, read_survivors, trail_of
 from storage.accounts import Account, UnbalancedAccount
 from storage.digests import joined_digest

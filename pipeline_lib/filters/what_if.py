@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline_lib.corpus.seeded_hash import Hashes, seeded_hash
 from pipeline_lib.filters.conditions import Bound, Comparison, Condition
+from pipeline_lib.kernels.seeded_hash import Hashes, seeded_hash
 
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]

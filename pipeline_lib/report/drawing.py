@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
-from pipeline_lib.corpus.seeded_hash import seeded_hash
+from pipeline_lib.kernels.seeded_hash import seeded_hash
 from pipeline_lib.privacy.parameters import PrivacyParameters
 from pipeline_lib.privacy.stage import mask_addresses
 from pipeline_lib.survivors import apply_edits

@@ -24,7 +24,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from pipeline_lib.corpus.seeded_hash import seeded_hash
 from pipeline_lib.dedup.candidates import BandKeys
 from pipeline_lib.dedup.doc_ids import format_doc_ids, parse_doc_ids
 from pipeline_lib.dedup.fingerprints import preferred_order, read_collection
@@ -32,6 +31,7 @@ from pipeline_lib.dedup.run_collection import RunCollection
 from pipeline_lib.dedup.spill_files import SpillFile
 from pipeline_lib.kernels.bands import Indices, SmallIndices, roots, smallest_ids, unite_pairs
 from pipeline_lib.kernels.equal_hashes import best_of_equal
+from pipeline_lib.kernels.seeded_hash import seeded_hash
 from pipeline_lib.kernels.shingles import Hashes
 from pipeline_lib.kernels.vectors import Vectors, quantise
 from pipeline_lib.semantic.clusters import SAMPLE_A_CLUSTER, assign, fit_centres, usual_num_clusters

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline_lib.corpus.seeded_hash import seeded_hash
+from pipeline_lib.kernels.seeded_hash import seeded_hash
 from storage.manifests import PublishedStage
 from storage.schemas import CORPUS
 

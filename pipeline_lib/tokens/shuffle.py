@@ -5,7 +5,7 @@ import bisect
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline_lib.corpus.seeded_hash import Hashes, seeded_hash
+from pipeline_lib.kernels.seeded_hash import Hashes, seeded_hash
 
 _HASHES = 1 << 64
 

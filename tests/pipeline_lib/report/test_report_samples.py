@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_lib.corpus.seeded_hash import seeded_hash
+from pipeline_lib.kernels.seeded_hash import seeded_hash
 from pipeline_lib.report.clusters import count_duplicates, duplicate_pairs
 from pipeline_lib.report.composition import compose, edits_table
 from pipeline_lib.report.drawing import draw
