@@ -91,8 +91,9 @@ def run_stage(session: Session, stage: Stage) -> PublishedStage:
     if standing.manifest is not None:
         manifest = standing.manifest
     else:
-        session.store.remove_unfinished(address.folder)
+        session.store.remove_unfinished(address.folder)  # now for the room, afterwards for whoever died meanwhile
         records, upstream, num_from_others = _work_on_parts(session, stage, address, standing, upstream)
+        session.store.remove_unfinished(address.folder)
         manifest = _with_parts(manifest, records, stage)
     future = publish_stage.with_options(task_run_name=stage.name).submit(
         quote((session.store, manifest, standing)), wait_for=upstream, return_state=False

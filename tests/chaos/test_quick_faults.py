@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 from command import Command
+from dead_process import dead_process
 from tiny_runs import TOKENS, arguments, shard_digests, undisturbed
 
 from storage.runs import NAME_TAKEN
@@ -70,15 +71,17 @@ def test_a_second_run_reuses_everything_and_a_flipped_byte_is_found_named_and_me
     assert [stage["name"] for stage in shown["stages"] if not stage["reused"]] == ["extract", "corpus"]
 
 
-def test_a_killed_worker_costs_no_run(gristmill, tiny_crawl, undisturbed) -> None:
+def test_a_killed_worker_costs_no_run_and_what_it_was_writing_goes(gristmill, tiny_crawl, undisturbed) -> None:
     def kill_a_worker() -> bool:
-        if not any(gristmill.store.glob("stages/extract/*/*")):
+        folder = next(gristmill.store.glob("stages/extract/*/*/.."), None)
+        if folder is None:
             return False
         for process in psutil.process_iter(["cmdline", "environ"]):
             words = process.info["cmdline"] or []
             environment = process.info["environ"] or {}
             if "flows.engines.worker" in words and environment.get("GRISTMILL_STORE") == str(gristmill.store):
                 process.kill()
+                (folder / f".part-00000.parquet.{dead_process().mark()}-abcd1234.partial").write_bytes(b"half a file")
                 return True
         return False
 
@@ -93,6 +96,7 @@ def test_a_killed_worker_costs_no_run(gristmill, tiny_crawl, undisturbed) -> Non
 
     gristmill.kill_when(once, *command, number=signal.SIGCONT)
     assert killed
+    assert list(gristmill.store.rglob("*.partial")) == []
     shown = gristmill("show", "--json").json()
     assert shown["status"] == "completed"
     assert shown["corpus_digest"] == undisturbed["shown"]["corpus_digest"]
