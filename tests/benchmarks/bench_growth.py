@@ -147,19 +147,20 @@ def measure_run(paths: str, store_url: str, goal: str) -> dict[str, dict[str, fl
     from flows.end_to_end import end_to_end, thread_runner
     from flows.recipe import load_recipe
     from flows.session import RunSettings, Session
+    from storage.manifests import Manifest
     from storage.runs import StageOutcome
 
     operations: Counter[str] = Counter()
     for name in _OPERATIONS:
         setattr(Store, name, _counted(getattr(Store, name), operations))
     figures: dict[str, dict[str, float]] = {}
-    record: Callable[[Session, StageOutcome], None] = Session.record
+    record = Session.record
     cpu, wall = _cpu_seconds(), time.perf_counter()
     _forget_peak()
 
-    def measured(session: Session, outcome: StageOutcome) -> None:
+    def measured(session: Session, outcome: StageOutcome, manifest: Manifest) -> None:
         nonlocal cpu, wall
-        record(session, outcome)
+        record(session, outcome, manifest)
         figures[outcome.name] = {
             "cpu_seconds": _cpu_seconds() - cpu,
             "wall_seconds": time.perf_counter() - wall,
