@@ -48,7 +48,8 @@ def is_extracting(gristmill: Command) -> bool:
     return bool(workers_of(gristmill.store)) and any(gristmill.store.glob("stages/extract/*/parts/*.json"))
 
 
-@pytest.mark.parametrize("engine", SLOW_RAY)
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_run_makes_the_same_bytes_and_leaves_no_process(gristmill, tiny_crawl, corpus_digest, engine: str) -> None:
     done = gristmill(*arguments(tiny_crawl, "--workers", "2", "--runner", engine))
     assert done.code == 0, done.err

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from tiny_crawl import NUM_FILES, PAGES_PER_FILE, english_sentences, paragraphs_of
 
 
@@ -21,6 +22,7 @@ def stage_of(shown: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_run_drops_pages_that_hold_an_item_and_looks_through_its_shards(
     gristmill: Any, tiny_crawl: Path, tmp_path: Path
 ) -> None:

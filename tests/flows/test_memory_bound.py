@@ -10,7 +10,7 @@ from command import Command
 from run_processes import left_after
 from tiny_crawl import english_sentences, paragraphs_of
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(1200)]
 
 BOUND = 700_000_000
 HUNGRY = """
@@ -52,9 +52,7 @@ def eat(gristmill: Command, num_bytes: int) -> None:
     (gristmill.store.parent / "hunger").write_text(str(num_bytes))
 
 
-@pytest.mark.parametrize(
-    "runner", ["processes", pytest.param("dask", marks=pytest.mark.slow), pytest.param("ray", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("runner", ["processes", "dask", "ray"])
 def test_a_worker_over_its_memory_ends_the_run_with_a_message_and_the_next_continues(
     gristmill, recipe, runner: str
 ) -> None:
@@ -78,7 +76,6 @@ def test_a_worker_over_its_memory_ends_the_run_with_a_message_and_the_next_conti
     assert not stages["embeddings"]["reused"]
 
 
-@pytest.mark.slow
 def test_a_part_that_is_too_much_beside_others_is_made_alone(gristmill, recipe) -> None:
     eat(gristmill, BOUND)  # with what a worker is itself, more than one may use, and less than two
     done = gristmill("run", str(recipe), "--workers", "2")

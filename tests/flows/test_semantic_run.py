@@ -87,6 +87,7 @@ def test_a_paraphrase_is_removed_explained_and_on_one_side_of_the_split(shared_g
     assert "semantic_duplicate" in by_rule
 
 
+@pytest.mark.slow
 def test_an_exported_model_embeds(shared_gristmill, crawl, tmp_path) -> None:
     folder = write_export(tmp_path)
     stages = run(shared_gristmill, crawl, "--set", f"semantic.embedding={folder}", "--set", "semantic.threshold=1.0")
@@ -97,6 +98,7 @@ def test_an_exported_model_embeds(shared_gristmill, crawl, tmp_path) -> None:
     assert embeddings["embedding"].explode().pow(2).sum() == pytest.approx(embeddings.height, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_function_of_the_users_own_embeds(shared_gristmill, crawl) -> None:
     module = shared_gristmill.store.parent / "by_length.py"
     module.write_text("def embed(texts):\n    return [[1.0, len(text) / 1e9] for text in texts]\n")

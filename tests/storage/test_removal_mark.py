@@ -87,7 +87,8 @@ def test_the_mark_of_another_machine_is_waited_for_as_long_as_it_is_written_agai
     assert 24 <= moving.at(store).waited <= 26
 
 
-def test_a_mark_that_cannot_be_read_is_waited_for_and_not_for_ever(store) -> None:
+def test_a_mark_that_cannot_be_read_is_waited_for_and_not_for_ever(tmp_path) -> None:
+    store = Store(str(tmp_path))
     store.publish_bytes(MARK_PATH, b"{")
     assert Waiting().at(store).waited == 600
     store.publish_bytes(MARK_PATH, b'{"seconds": 1e9}')

@@ -163,8 +163,9 @@ def test_a_broken_recipe_is_reported_the_schedule_goes_on_and_a_mended_one_is_re
     assert (run.recipe_name, run.status) == ("mine", "completed")
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_end_signal_ends_a_run_in_order_and_what_it_published_stays(gristmill, tiny_crawl, number) -> None:
     words = ("minicrawl", "--set", f"source.paths={tiny_crawl}", *CORPUS)
     with scheduled(gristmill, "--every", "7d", "--now", *words) as schedule:
