@@ -31,7 +31,7 @@ def test_a_run_killed_at_a_random_moment_of_a_stage_is_continued_by_the_next(
     done = expect_the_same(gristmill, calm)
     first, *_, last = gristmill("runs", "--json").json()["runs"]
     assert last["status"] == "completed"
-    if was_killed:
+    if was_killed and not (stage == calm.stages[-1] and first["status"] == "completed"):  # on its way out
         assert first["status"] == "interrupted"
         assert "run again to continue" in gristmill("show", first["run_id"]).out
     assert "Error" not in done.err
