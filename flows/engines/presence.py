@@ -10,7 +10,7 @@ from flows.engines.failures import EngineFailed
 LOOK_SECONDS = 15.0  # of waiting for a call before one looks again
 PATIENCE_SECONDS = 300.0  # pods that are pulled, jobs that wait in a queue
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Presence:
@@ -36,7 +36,7 @@ class Presence:
                 self._absent_since = None
             elif self._absent_since is None:
                 self._absent_since = now
-                log.warning(
+                _log.warning(
                     "%s has no workers any more; waiting %.0f s for some. %s",
                     self._cluster, PATIENCE_SECONDS, self._remedy,
                 )  # fmt: skip

@@ -5,9 +5,7 @@ import sys
 import click
 
 from flows.clear_errors import WORK_FAILED, clear_errors
-from flows.verbs.options import (
-    store_option,
-)
+from flows.verbs.options import store_option
 from storage.store import Store
 
 

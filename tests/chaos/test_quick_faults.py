@@ -73,15 +73,16 @@ def test_a_second_run_reuses_everything_and_a_flipped_byte_is_found_named_and_me
 
 def test_a_killed_worker_costs_no_run_and_what_it_was_writing_goes(gristmill, tiny_crawl, undisturbed) -> None:
     def kill_a_worker() -> bool:
-        folder = next(gristmill.store.glob("stages/extract/*/*/.."), None)
-        if folder is None:
+        begun = next(gristmill.store.glob("stages/extract/*/*"), None)
+        if begun is None:
             return False
         for process in psutil.process_iter(["cmdline", "environ"]):
             words = process.info["cmdline"] or []
             environment = process.info["environ"] or {}
             if "flows.engines.worker" in words and environment.get("GRISTMILL_STORE") == str(gristmill.store):
                 process.kill()
-                (folder / f".part-00000.parquet.{dead_process().mark()}-abcd1234.partial").write_bytes(b"half a file")
+                unfinished = f".part-00000.parquet.{dead_process().mark()}-abcd1234.partial"
+                (begun.parent / unfinished).write_bytes(b"half a file")
                 return True
         return False
 
